@@ -1,0 +1,25 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// One list of settings for every Swift target: the rules of docs/architecture.md, "Language".
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+  name: "epc",
+  products: [
+    .library(name: "EPModel", targets: ["EPModel"])
+  ],
+  targets: [
+    // The DSL. A leaf: a model file needs this one module and nothing else.
+    .target(name: "EPModel", swiftSettings: strict),
+
+    .testTarget(name: "EPModelTests", dependencies: ["EPModel"], swiftSettings: strict),
+  ]
+)

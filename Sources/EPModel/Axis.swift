@@ -1,0 +1,3 @@
+/// One named dimension of a tensor.
+public struct Axis: Hashable, Sendable {
+}
