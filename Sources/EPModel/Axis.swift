@@ -1,3 +1,0 @@
-/// One named dimension of a tensor.
-public struct Axis: Hashable, Sendable {
-}
