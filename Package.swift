@@ -26,5 +26,9 @@ let package = Package(
     .systemLibrary(name: "CJSONC", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
     .target(name: "EPJSON", dependencies: ["CJSONC"], swiftSettings: strict),
     .testTarget(name: "EPJSONTests", dependencies: ["EPJSON"], swiftSettings: strict),
+
+    // Programs: reading, verifying, printing and parsing them; the mesh.
+    .target(name: "EPIR", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
+    .testTarget(name: "EPIRTests", dependencies: ["EPIR"], swiftSettings: strict),
   ]
 )
