@@ -11,6 +11,13 @@ let strict: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
+// The same for C: every warning that is on by habit, and none let through.
+let strictC: [CSetting] = [
+  .enableWarning("all"),
+  .enableWarning("extra"),
+  .treatAllWarnings(as: .error),
+]
+
 let package = Package(
   name: "epc",
   products: [
@@ -19,6 +26,9 @@ let package = Package(
   targets: [
     // The DSL. A leaf: a model file needs this one module and nothing else.
     .target(name: "EPModel", swiftSettings: strict),
+
+    // Confined and bounded runs of other programs. C, since a forked child may not allocate.
+    .target(name: "CEPSystem", cSettings: strictC),
 
     .testTarget(name: "EPModelTests", dependencies: ["EPModel"], swiftSettings: strict),
   ]
