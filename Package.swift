@@ -30,6 +30,13 @@ let package = Package(
     // Confined and bounded runs of other programs. C, since a forked child may not allocate.
     .target(name: "CEPSystem", cSettings: strictC),
 
+    // From a model file to the model's bytes: compile, confine, run, cache.
+    .target(name: "EPModelLoader", dependencies: ["CEPSystem"], swiftSettings: strict),
+
     .testTarget(name: "EPModelTests", dependencies: ["EPModel"], swiftSettings: strict),
+    // Through the loader's wrapper of the C interface, which spares a second one.
+    .testTarget(
+      name: "CEPSystemTests", dependencies: ["CEPSystem", "EPModelLoader"],
+      exclude: ["Fixtures"], swiftSettings: strict),
   ]
 )
