@@ -38,5 +38,8 @@ let package = Package(
     .testTarget(
       name: "CEPSystemTests", dependencies: ["CEPSystem", "EPModelLoader"],
       exclude: ["Fixtures"], swiftSettings: strict),
+    .testTarget(
+      name: "EPModelLoaderTests", dependencies: ["EPModelLoader"], exclude: ["Fixtures"],
+      swiftSettings: strict),
   ]
 )
