@@ -49,5 +49,8 @@ let package = Package(
     // Programs: reading, verifying, printing and parsing them; the mesh.
     .target(name: "EPIR", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
     .testTarget(name: "EPIRTests", dependencies: ["EPIR"], swiftSettings: strict),
+
+    // Plans: the type, its JSON form, its verifier and what each rank makes of it.
+    .target(name: "EPPlan", dependencies: ["EPModel", "EPJSON", "EPIR"], swiftSettings: strict),
   ]
 )

@@ -13,7 +13,7 @@ extension JSONNode {
 
 extension Function {
   /// The most values, weights or operations a function may have.
-  static let mostParts = 1 << 16
+  public static let mostParts: Int = 1 << 16
 
   /// Reads a function and checks that its references point at something.
   public init(json node: JSONNode) throws(JSONError) {
