@@ -52,5 +52,14 @@ let package = Package(
 
     // Plans: the type, its JSON form, its verifier and what each rank makes of it.
     .target(name: "EPPlan", dependencies: ["EPModel", "EPJSON", "EPIR"], swiftSettings: strict),
+
+    // Hardware and clusters.
+    .target(name: "EPCost", dependencies: ["EPJSON", "EPIR"], swiftSettings: strict),
+
+    // From model to plan: the passes.
+    .target(
+      name: "EPCompiler", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan"],
+      swiftSettings: strict),
+    .testTarget(name: "EPCompilerTests", dependencies: ["EPCompiler"], swiftSettings: strict),
   ]
 )

@@ -147,7 +147,8 @@ extension Operation {
       let (start, count) = (partitions[pair], partitions[pair + 1])
       try read.require(
         start >= 0 && count >= topK && start <= experts && count <= experts - start,
-        "experts \(start)..<\(start &+ count) of a modality, with \(experts) experts and top-\(topK)")
+        "experts \(start)..<\(start &+ count) of a modality, with \(experts) experts and top-\(topK)"
+      )
     }
     guard let rows else { throw OpError("a router reads nothing") }
     var selected = topK
@@ -176,7 +177,8 @@ extension Operation {
     if read.optional("outer_indices") == nil {
       try read.require(
         attributes.int("top_k") <= experts / groups * kept,
-        "top-\(attributes.int("top_k")) out of \(experts / groups * kept) experts in \(kept) groups")
+        "top-\(attributes.int("top_k")) out of \(experts / groups * kept) experts in \(kept) groups"
+      )
     }
   }
 

@@ -54,7 +54,7 @@ public struct GatedFeedForward: Module {
   /// The output, of the shape of the input.
   public func callAsFunction(_ x: Tensor) -> Tensor {
     guard let width = x.axes.last else { return x }
-    let inner = Axis.intermediate(size)
+    let inner = x.trace.intermediate(size)
     let places = self.places(inExperts: x.trace.experts != nil)
     let gate = x.linear(
       "gate_proj", to: [inner], bias: bias, stored: places.gate, biasStored: places.gateBias)
@@ -111,11 +111,12 @@ public struct GatedFeedForward: Module {
   }
 }
 
+// swift-format-ignore: AlwaysUseLowerCamelCase
 /// A feed-forward gated by `silu` (Shazeer 2020).
 ///
 /// `limit`, `slope` and `upOffset` give gpt-oss' variation: the gate is cut at `limit` and becomes
 /// `gate * sigmoid(slope * gate)`, the other half is cut at both sides and offset.
-public func SwiGLU(  // swift-format-ignore: AlwaysUseLowerCamelCase
+public func SwiGLU(
   _ size: Int, limit: Double? = nil, slope: Double? = nil, upOffset: Double = 0,
   bias: Bool = false, storage: GatedStorage = .separate,
   file: String = #filePath, line: Int = #line, column: Int = #column
@@ -126,8 +127,9 @@ public func SwiGLU(  // swift-format-ignore: AlwaysUseLowerCamelCase
     bias: bias, storage: storage, file: file, line: line, column: column)
 }
 
+// swift-format-ignore: AlwaysUseLowerCamelCase
 /// A feed-forward gated by the Gaussian error linear unit; `tanh` takes its approximation.
-public func GeGLU(  // swift-format-ignore: AlwaysUseLowerCamelCase
+public func GeGLU(
   _ size: Int, tanh: Bool = false, bias: Bool = false, storage: GatedStorage = .separate,
   file: String = #filePath, line: Int = #line, column: Int = #column
 ) -> GatedFeedForward {
@@ -158,7 +160,7 @@ public struct FeedForward: Module {
   /// The output, of the shape of the input.
   public func callAsFunction(_ x: Tensor) -> Tensor {
     guard let width = x.axes.last else { return x }
-    return x.linear("up_proj", to: [.intermediate(size)], bias: bias)
+    return x.linear("up_proj", to: [x.trace.intermediate(size)], bias: bias)
       .applying(activation)
       .linear("down_proj", to: [width], bias: bias)
   }
