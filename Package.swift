@@ -26,5 +26,8 @@ let package = Package(
     .systemLibrary(name: "CJSONC", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
     .target(name: "EPJSON", dependencies: ["CJSONC"], swiftSettings: strict),
     .testTarget(name: "EPJSONTests", dependencies: ["EPJSON"], swiftSettings: strict),
+
+    // Checkpoints: safetensors files, mapped and read by slice; the conversions are C.
+    .target(name: "CEPCheckpoint"),
   ]
 )
