@@ -29,5 +29,9 @@ let package = Package(
 
     // Checkpoints: safetensors files, mapped and read by slice; the conversions are C.
     .target(name: "CEPCheckpoint"),
+    .target(
+      name: "EPCheckpoint", dependencies: ["CEPCheckpoint", "EPJSON"], swiftSettings: strict),
+    .testTarget(
+      name: "EPCheckpointTests", dependencies: ["EPCheckpoint"], swiftSettings: strict),
   ]
 )
