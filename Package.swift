@@ -33,5 +33,11 @@ let package = Package(
       name: "EPCheckpoint", dependencies: ["CEPCheckpoint", "EPJSON"], swiftSettings: strict),
     .testTarget(
       name: "EPCheckpointTests", dependencies: ["EPCheckpoint"], swiftSettings: strict),
+
+    // Tokenizers: tokenizer.json, byte-level and SentencePiece-style byte pairs.
+    .target(name: "EPTokenizer", dependencies: ["EPJSON"], swiftSettings: strict),
+    .testTarget(
+      name: "EPTokenizerTests", dependencies: ["EPTokenizer", "EPJSON"],
+      exclude: ["Fixtures"], swiftSettings: strict),
   ]
 )
