@@ -11,7 +11,13 @@ import Testing
     }
     let model = Model("Kimi-K2", vocabulary: 163_840, hidden: 7168) {
       Embedding()
-      Layers(0..<1) { Block { attention } feedForward: { SwiGLU(18432) } }
+      Layers(0..<1) {
+        Block {
+          attention
+        } feedForward: {
+          SwiGLU(18432)
+        }
+      }
       Layers(1..<61) {
         Block {
           attention
@@ -25,7 +31,13 @@ import Testing
       }
       RMSNorm()
       LanguageModelHead()
-      MultiTokenPrediction(depth: 2) { Block { attention } feedForward: { SwiGLU(18432) } }
+      MultiTokenPrediction(depth: 2) {
+        Block {
+          attention
+        } feedForward: {
+          SwiGLU(18432)
+        }
+      }
     }
     let traced = model.traced()
     #expect(traced.diagnostics.isEmpty, "\(traced.diagnostics)")

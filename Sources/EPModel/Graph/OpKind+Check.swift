@@ -19,7 +19,8 @@ extension Operation {
         throw OpError("'\(kind.rawValue)' cannot take \(reference) as '\(role.name)'")
       }
     }
-    for operand in operands where !specification.roles.contains(where: { $0.name == operand.role }) {
+    for operand in operands where !specification.roles.contains(where: { $0.name == operand.role })
+    {
       throw OpError("'\(kind.rawValue)' has no operand '\(operand.role)'")
     }
     for rule in specification.attributes {

@@ -182,7 +182,8 @@ extension OpKind {
           .weight("sinks", .optional), .value("selection", .optional),
         ],
         attributes: [
-          .real("scale", true), .int("window", false), .int("chunk", false), .real("softcap", false),
+          .real("scale", true), .int("window", false), .int("chunk", false),
+          .real("softcap", false),
         ])
     case .latentAttention:
       return OpSpecification(

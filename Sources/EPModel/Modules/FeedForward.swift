@@ -111,11 +111,12 @@ public struct GatedFeedForward: Module {
   }
 }
 
+// swift-format-ignore: AlwaysUseLowerCamelCase
 /// A feed-forward gated by `silu` (Shazeer 2020).
 ///
 /// `limit`, `slope` and `upOffset` give gpt-oss' variation: the gate is cut at `limit` and becomes
 /// `gate * sigmoid(slope * gate)`, the other half is cut at both sides and offset.
-public func SwiGLU(  // swift-format-ignore: AlwaysUseLowerCamelCase
+public func SwiGLU(
   _ size: Int, limit: Double? = nil, slope: Double? = nil, upOffset: Double = 0,
   bias: Bool = false, storage: GatedStorage = .separate,
   file: String = #filePath, line: Int = #line, column: Int = #column
@@ -126,8 +127,9 @@ public func SwiGLU(  // swift-format-ignore: AlwaysUseLowerCamelCase
     bias: bias, storage: storage, file: file, line: line, column: column)
 }
 
+// swift-format-ignore: AlwaysUseLowerCamelCase
 /// A feed-forward gated by the Gaussian error linear unit; `tanh` takes its approximation.
-public func GeGLU(  // swift-format-ignore: AlwaysUseLowerCamelCase
+public func GeGLU(
   _ size: Int, tanh: Bool = false, bias: Bool = false, storage: GatedStorage = .separate,
   file: String = #filePath, line: Int = #line, column: Int = #column
 ) -> GatedFeedForward {
