@@ -21,5 +21,6 @@ let package = Package(
     .target(name: "EPModel", swiftSettings: strict),
 
     .testTarget(name: "EPModelTests", dependencies: ["EPModel"], swiftSettings: strict),
+    .testTarget(name: "ModelFileTests", dependencies: ["EPModel"], swiftSettings: strict),
   ]
 )
