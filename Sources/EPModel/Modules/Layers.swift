@@ -83,10 +83,13 @@ public struct MultiTokenPrediction {
       .linear("eh_proj", to: [width])
     let output = body.reduce(joint) { $0.through($1, named: "") }
       .through(norm, named: "shared_head.norm")
-    let head = tied ? table : trace.weight(
-      absolute: "lm_head.weight",
-      [.vocabulary(trace.environment.vocabulary), .hidden(trace.environment.hidden)],
-      role: .embedding)
+    let head =
+      tied
+      ? table
+      : trace.weight(
+        absolute: trace.environment.head + ".weight",
+        [.vocabulary(trace.environment.vocabulary), .hidden(trace.environment.hidden)],
+        role: .embedding)
     return (output, output.product(head, contracted: ["hidden"]))
   }
 }
