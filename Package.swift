@@ -22,5 +22,10 @@ let package = Package(
 
     .testTarget(name: "EPModelTests", dependencies: ["EPModel"], swiftSettings: strict),
     .testTarget(name: "ModelFileTests", dependencies: ["EPModel"], swiftSettings: strict),
+
+    // JSON: json-c, and the one target that may use it.
+    .systemLibrary(name: "CJSONC", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
+    .target(name: "EPJSON", dependencies: ["CJSONC"], swiftSettings: strict),
+    .testTarget(name: "EPJSONTests", dependencies: ["EPJSON"], swiftSettings: strict),
   ]
 )
