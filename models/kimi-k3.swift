@@ -1,6 +1,7 @@
 // Kimi K3 without its attention residuals: for planning (shapes, bytes, routing), not for running.
 //
-// Facts: the config.json of moonshotai/Kimi-K3. It names three things without defining them:
+// Facts: the config.json of moonshotai/Kimi-K3; that its experts are kept in MXFP4 is second-hand. It
+// names three things without defining them:
 // - `situ`: the public implementations of the model agree on
 //   beta * tanh(gate / beta) * sigmoid(gate) * linear * tanh(up / linear), which `SiTU` is.
 // - The place of the latent mixture's norm: between the experts and the projection back, as there.
@@ -16,6 +17,7 @@ import EPModel
 let model = Model(
   "Kimi-K3", vocabulary: 163_840, hidden: 7_168, epsilon: 1e-5,
   precision: Precision(linear: .bf16, experts: .mxfp4), prefix: "language_model.model",
+  head: "language_model.lm_head",
   ignoring: ["*_res_proj.*", "*_res_norm.*", "vision_tower.*", "mm_projector.*"]
 ) {
   Embedding()
@@ -35,7 +37,7 @@ let model = Model(
     }
   }
   RMSNorm()
-  LanguageModelHead().renaming(["lm_head": "language_model.lm_head"])
+  LanguageModelHead()
 }
 
 /// The gated feed-forward of K3, whose gate and linear half are both bounded.

@@ -14,29 +14,17 @@ let model = Model(
   "LongCat-Flash", vocabulary: 131_072, hidden: 6_144, epsilon: 1e-5, ignoring: ["model.mtp.*"]
 ) {
   Embedding()
-  Layers(0..<28) { ShortcutBlock() }
+  Layers(0..<28) {
+    ShortcutBlock {
+      attention
+    } feedForward: {
+      SwiGLU(12_288)
+    } mixture: {
+      mixture
+    }
+  }
   RMSNorm()
   LanguageModelHead()
-}
-
-/// Two attentions and two feed-forwards in a row; a mixture reads after the first attention and is
-/// added at the end.
-struct ShortcutBlock: Module {
-  func callAsFunction(_ x: Tensor) -> Tensor {
-    let (first, read) = half(x, "0")
-    let shortcut = read.through(mixture, named: "mlp")
-    let middle = first + read.through(SwiGLU(12_288), named: "mlps.0")
-    let (second, last) = half(middle, "1")
-    return second + last.through(SwiGLU(12_288), named: "mlps.1") + shortcut
-  }
-
-  /// The hidden state after an attention, and what the feed-forward behind it reads.
-  private func half(_ x: Tensor, _ index: String) -> (Tensor, Tensor) {
-    let output = x.through(RMSNorm(), named: "input_layernorm.\(index)")
-      .through(attention, named: "self_attn.\(index)")
-    let y = x + output
-    return (y, y.through(RMSNorm(), named: "post_attention_layernorm.\(index)"))
-  }
 }
 
 var attention: MultiHeadLatentAttention {
