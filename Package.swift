@@ -11,6 +11,13 @@ let strict: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
+// The same for C: every warning that is on by habit, and none let through.
+let strictC: [CSetting] = [
+  .enableWarning("all"),
+  .enableWarning("extra"),
+  .treatAllWarnings(as: .error),
+]
+
 let package = Package(
   name: "epc",
   products: [
@@ -19,7 +26,6 @@ let package = Package(
   targets: [
     // The DSL. A leaf: a model file needs this one module and nothing else.
     .target(name: "EPModel", swiftSettings: strict),
-
     .testTarget(name: "EPModelTests", dependencies: ["EPModel"], swiftSettings: strict),
     .testTarget(name: "ModelFileTests", dependencies: ["EPModel"], swiftSettings: strict),
 
@@ -27,5 +33,25 @@ let package = Package(
     .systemLibrary(name: "CJSONC", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
     .target(name: "EPJSON", dependencies: ["CJSONC"], swiftSettings: strict),
     .testTarget(name: "EPJSONTests", dependencies: ["EPJSON"], swiftSettings: strict),
+
+    // Confined and bounded runs of other programs. C, since a forked child may not allocate.
+    .target(name: "CEPSystem", cSettings: strictC),
+    // Through the loader's wrapper of the C interface, which spares a second one.
+    .testTarget(
+      name: "CEPSystemTests", dependencies: ["CEPSystem", "EPModelLoader"],
+      exclude: ["Fixtures"], swiftSettings: strict),
+
+    // From a model file to the model's bytes: compile, confine, run, cache.
+    .target(name: "EPModelLoader", dependencies: ["CEPSystem"], swiftSettings: strict),
+    .testTarget(
+      name: "EPModelLoaderTests", dependencies: ["EPModelLoader"], exclude: ["Fixtures"],
+      swiftSettings: strict),
+
+    // Programs: reading, verifying, printing and parsing them; the mesh.
+    .target(name: "EPIR", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
+    .testTarget(name: "EPIRTests", dependencies: ["EPIR"], swiftSettings: strict),
+
+    // Plans: the type, its JSON form, its verifier and what each rank makes of it.
+    .target(name: "EPPlan", dependencies: ["EPModel", "EPJSON", "EPIR"], swiftSettings: strict),
   ]
 )

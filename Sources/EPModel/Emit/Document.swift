@@ -13,6 +13,12 @@ public indirect enum Document: Hashable, Sendable {
     public var name: String
     /// The value.
     public var value: Document
+
+    /// Makes a field.
+    public init(name: String, value: Document) {
+      self.name = name
+      self.value = value
+    }
   }
 
   /// An object; fields without a value are left out.

@@ -1,12 +1,8 @@
 extension Axis {
   /// Reads what `description` writes: `tokens`, `hidden:7168`, `heads:128@tensor`.
   public init(parsing text: String) throws(OpError) {
-    if text == Axis.tokens.name {
-      self = .tokens
-      return
-    }
-    if text == Axis.routed.name {
-      self = .routed
+    for rows in [Axis.tokens, .ownTokens, .routed] where text == rows.name {
+      self = rows
       return
     }
     let halves = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)

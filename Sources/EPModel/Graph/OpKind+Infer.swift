@@ -28,7 +28,8 @@ extension Operation {
     case .route: return try inferRoute(read)
     case .dispatch: return [try inferDispatch(read)]
     case .combine: return [try inferCombine(read)]
-    case .allReduce, .scatterRows: return [try read.rows("x")]
+    case .allReduce: return [try read.rows("x")]
+    case .scatterRows: return [try inferScatterRows(read)]
     case .allGather: return [try inferGather(read, gathers: true)]
     case .reduceScatter: return [try inferGather(read, gathers: false)]
     case .send:

@@ -23,8 +23,6 @@ extension Operation {
       try read.require(
         x.rows == .routed, "a linear with experts reads rows that were dispatched to them")
       axes.removeFirst()
-    } else {
-      try read.require(x.rows == .tokens || x.rows == .routed, "'x' of a linear has no rows")
     }
     let kept = x.axes.dropFirst().filter { !contract.contains($0.name) }
     try read.require(
@@ -100,19 +98,34 @@ extension Operation {
     return gate
   }
 
+  /// Along rows, a gather makes all tokens of each rank's own ones, and a scatter the reverse.
   func inferGather(_ read: OperandTypes, gathers: Bool) throws(OpError) -> TensorType {
     var type = try read.rows("x")
     let name = attributes.text("axis")
     let parts = attributes.int("parts")
+    let (from, to) = gathers ? (Axis.ownTokens, Axis.tokens) : (Axis.tokens, Axis.ownTokens)
+    if name == from.name && type.axes[0] == from && parts > 0 {
+      type.axes[0] = to
+      return type
+    }
     guard let position = type.position(of: name), parts > 0 else {
       throw OpError("'\(kind.rawValue)' along '\(name)' of \(type)")
     }
-    guard let size = type.axes[position].size else { return type }
+    guard let size = type.axes[position].size else {
+      throw OpError("'\(kind.rawValue)' along '\(name)' of \(type)")
+    }
     try read.require(
       gathers || size % parts == 0, "'\(name)' of \(type) does not fall into \(parts) parts")
     let (product, overflow) = size.multipliedReportingOverflow(by: parts)
     try read.require(!overflow, "'\(name)' of \(type) times \(parts) is too large")
     type.axes[position].size = gathers ? product : size / parts
+    return type
+  }
+
+  func inferScatterRows(_ read: OperandTypes) throws(OpError) -> TensorType {
+    var type = try read.rows("x")
+    try read.require(type.axes[0] == .tokens, "'scatter_rows' takes all tokens, not \(type)")
+    type.axes[0] = .ownTokens
     return type
   }
 

@@ -196,15 +196,17 @@ extension Operation {
   func inferDispatch(_ read: OperandTypes) throws(OpError) -> TensorType {
     let x = try read.rows("x")
     try checkRouting(read, rows: x.axes[0])
-    try read.require(x.axes[0] == .tokens, "dispatch takes rows of tokens, not \(x)")
+    try read.require(x.axes[0] != .routed, "dispatch takes rows of tokens, not \(x)")
     return TensorType([.routed] + x.axes.dropFirst())
   }
 
   func inferCombine(_ read: OperandTypes) throws(OpError) -> TensorType {
     let x = try read.rows("x")
-    try checkRouting(read, rows: .tokens)
-    try read.require(x.axes[0] == .routed, "combine takes rows that were dispatched, not \(x)")
-    let result = TensorType([.tokens] + x.axes.dropFirst())
+    let rows = try read.rows("indices").axes[0]
+    try checkRouting(read, rows: rows)
+    try read.require(
+      x.axes[0] == .routed && rows != .routed, "combine takes rows that were dispatched, not \(x)")
+    let result = TensorType([rows] + x.axes.dropFirst())
     if let identity = read.optional("identity") {
       try read.require(
         identity == result, "identity experts return \(identity), routed ones \(result)")

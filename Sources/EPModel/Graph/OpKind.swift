@@ -238,7 +238,7 @@ extension OpKind {
         ],
         attributes: [
           .int("experts", true), .text("group", []), .text("algorithm", OpKind.algorithms),
-          .text("format", []), .flag("unweighted"),
+          .text("format", []), .flag("unweighted"), .text("identity_on", ["first"]),
         ])
     case .allReduce:
       return OpSpecification(roles: [.value("x")], attributes: [.text("group", [], true)])

@@ -1,0 +1,80 @@
+public import EPJSON
+public import EPModel
+
+extension ModelProgram {
+  /// Reads a program and verifies it: the inverse of `ModelProgram.document`.
+  public init(json node: JSONNode) throws(JSONError) {
+    self.init(
+      name: try node["name"].string(maxLength: 256),
+      vocabulary: try node["vocabulary"].int(in: 1...(1 << 32)),
+      hidden: try node["hidden"].int(in: 1...(1 << 32)),
+      precision: try Precision(json: node["precision"]))
+    for function in try node["functions"].array(maxCount: 4096) {
+      let read = try Function(json: function)
+      do { try read.verify() } catch { throw function.fail(error.description) }
+      functions.append(read)
+    }
+    for call in try node["calls"].array(maxCount: 1 << 16) {
+      calls.append(try Call(json: call, functions: functions.count))
+    }
+    for call in try node.optional("drafts")?.array(maxCount: 64) ?? [] {
+      drafts.append(try Call(json: call, functions: functions.count))
+    }
+    for name in try node.optional("ignored_tensors")?.array(maxCount: 4096) ?? [] {
+      ignoredTensors.append(try name.string(maxLength: 4096))
+    }
+    for location in try node.optional("locations")?.array(maxCount: 1 << 20) ?? [] {
+      locations.append(
+        try location.parsed { text throws(OpError) in try SourceLocation(parsing: text) })
+    }
+    try checkCalls(node)
+  }
+
+  private func checkCalls(_ node: JSONNode) throws(JSONError) {
+    let numbered = calls.flatMap(\.layers)
+    if numbered != Array(0..<numbered.count) || numbered.isEmpty {
+      throw try node["calls"].fail("the calls do not number the layers 0, 1, 2, ... once each")
+    }
+    for (index, function) in functions.enumerated() {
+      let uses = (calls + drafts).filter { $0.function == index }
+      let layers = uses.reduce(0) { $0 + max($1.layers.count, 1) }
+      for weight in function.weights where weight.role == .constant {
+        if weight.constants.count != layers && weight.constants.count != 1 {
+          throw try node["functions"].fail(
+            "constant '\(weight.name)' has \(weight.constants.count) rows for \(layers) calls")
+        }
+      }
+    }
+  }
+}
+
+extension ModelProgram.Call {
+  /// Reads a call of one of `functions` functions.
+  public init(json node: JSONNode, functions: Int) throws(JSONError) {
+    self.init(
+      try node["function"].index(below: functions, "functions"),
+      layers: try node.optional("layers")?.parsed { text throws(OpError) in
+        try ModelProgram.Call.layers(parsing: text)
+      } ?? [])
+  }
+}
+
+extension Precision {
+  /// Reads a precision.
+  public init(json node: JSONNode) throws(JSONError) {
+    self.init(
+      linear: try node["linear"].stringEnum(), experts: try node["experts"].stringEnum(),
+      other: try node["other"].stringEnum())
+  }
+}
+
+extension SourceLocation {
+  /// Reads `k2.swift:12:5`.
+  public init(parsing text: String) throws(OpError) {
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+    guard parts.count >= 3, let column = Int(parts[parts.count - 1]),
+      let line = Int(parts[parts.count - 2]), line >= 0, column >= 0
+    else { throw OpError("'\(text)' is no place such as 'k2.swift:12:5'") }
+    self.init(file: parts.dropLast(2).joined(separator: ":"), line: line, column: column)
+  }
+}

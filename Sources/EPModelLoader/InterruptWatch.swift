@@ -1,0 +1,15 @@
+import CEPSystem
+
+/// Holds back SIGINT, SIGTERM and SIGHUP until what must be removed has been removed.
+struct InterruptWatch {
+  /// Becomes readable when a signal came; -1 if there is no watching.
+  let descriptor: Int32
+
+  init() { descriptor = epc_interrupts_watch() }
+
+  /// Lets signals through again; one that came meanwhile then ends the process, as it would have.
+  func end() {
+    guard descriptor >= 0 else { return }
+    _ = epc_interrupts_unwatch()
+  }
+}

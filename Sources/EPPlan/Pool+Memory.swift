@@ -1,0 +1,73 @@
+internal import EPIR
+public import EPModel
+
+// What ranks hold: one account, used by the compiler to fill plans and by the verifier to check.
+extension Pool {
+  /// Bytes the fullest rank of a stage holds.
+  public func memoryTable(ofStage stage: Int, precision: Precision) -> MemoryTable {
+    var table = MemoryTable()
+    var counted: Set<String> = []
+    let calls = self.calls(ofStage: stage)
+    for call in calls {
+      let function = functions[call.function]
+      for (weight, sharding) in zip(function.function.weights, function.sharding) {
+        let bits = precision.format(of: weight.role).bitsPerElement
+        let bytes = Int((Double(weight.elementCount) * bits / 8).rounded(.up))
+        for layer in weight.name.contains("{layer}") ? call.layers : [-1]
+        where counted.insert("\(layer) \(weight.name)").inserted {
+          if sharding.expertAxis != nil {
+            table.expertWeights += bytes
+          } else {
+            table.denseWeights += bytes
+          }
+        }
+      }
+      table.cache += max(call.layers.count, 1) * cacheBytes(of: function)
+    }
+    for function in Set(calls.map(\.function)) {
+      table.activations = max(table.activations, functions[function].arenaBytes)
+      table.communication = max(table.communication, communicationBytes(of: functions[function]))
+    }
+    return table
+  }
+
+  /// Bytes of all caches of one call of a function, for all sequences of a data group.
+  func cacheBytes(of function: ShardedFunction) -> Int {
+    function.function.caches.reduce(0) { sum, cache in
+      let entries =
+        cache.kind.growsWithContext ? min(cache.window ?? load.context, load.context) : 1
+      return sum + load.sequences * entries * cache.elementsPerEntry * cacheElementBytes(cache.kind)
+    }
+  }
+
+  /// Bytes of an element of a cache: recurrent states are kept in fp32, all else as activations.
+  public func cacheElementBytes(_ kind: CacheDeclaration.Kind) -> Int {
+    kind == .recurrent ? 4 : bytes(of: .real)
+  }
+
+  /// Bytes of the buffers that All-to-All receives into, beside the arena.
+  func communicationBytes(of function: ShardedFunction) -> Int {
+    if mesh.ep == 1 { return 0 }
+    return function.function.operations.reduce(0) { sum, operation in
+      guard operation.kind == .dispatch || operation.kind == .combine,
+        case .value(let x)? = operation.operand("x")
+      else { return sum }
+      let type = function.function.values[x]
+      return sum + function.routedCapacity * type.elementsPerRow * bytes(of: .real)
+    }
+  }
+
+  /// Bytes of a value's buffer at the most rows a step can have.
+  public func bufferBytes(of value: Int, in function: ShardedFunction) -> Int {
+    let type = function.function.values[value]
+    return mostRows(of: type, in: function) * type.elementsPerRow * bytes(of: type.element)
+  }
+
+  /// The least capacity for routed rows that a plan may have: an even share of all rows that the
+  /// expert group sends, or all of them where they are fewer.
+  public func leastRoutedCapacity(topK: Int, slotsPerRank: Int) -> Int {
+    let sources = mesh.holdsWholeExperts ? (load.tokens + mesh.tp - 1) / mesh.tp : load.tokens
+    let rows = sources * mesh.ep
+    return min((rows * topK + mesh.ep - 1) / mesh.ep, rows * min(topK, slotsPerRank))
+  }
+}

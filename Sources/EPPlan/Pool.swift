@@ -1,0 +1,170 @@
+public import EPIR
+public import EPModel
+
+/// Ranks that run the same programs.
+public struct Pool: Hashable, Sendable {
+  /// What a pool does.
+  public enum Role: String, Hashable, Sendable, CaseIterable {
+    /// Reads prompts.
+    case prefill
+    /// Makes tokens.
+    case decode
+    /// Both.
+    case unified
+  }
+
+  /// The most a step holds.
+  public struct Load: Hashable, Sendable {
+    /// Sequences of a data group.
+    public var sequences: Int
+    /// Tokens of a data group in one step.
+    public var tokens: Int
+    /// Tokens of a sequence that caches hold, on average.
+    public var context: Int
+
+    /// Makes a load.
+    public init(sequences: Int, tokens: Int, context: Int) {
+      self.sequences = sequences
+      self.tokens = tokens
+      self.context = context
+    }
+  }
+
+  /// What it does.
+  public var role: Role
+  /// The cluster's rank that is rank 0 of the pool.
+  public var firstRank: Int
+  /// How its ranks are arranged.
+  public var mesh: Mesh
+  /// The most a step holds.
+  public var load: Load
+  /// The number format of activations and caches.
+  public var activations: Precision.Format
+  /// The functions, at the same indices in all pools.
+  public var functions: [ShardedFunction]
+  /// The calls of each pipeline stage.
+  public var stages: [[ModelProgram.Call]]
+  /// The MTP depths, run by the last stage.
+  public var drafts: [ModelProgram.Call]
+  /// Where the routed experts of each layer are.
+  public var placements: [ExpertPlacement]
+  /// What the fullest rank of each stage holds.
+  public var memory: [MemoryTable]
+
+  /// Makes a pool without programs.
+  public init(
+    role: Role, firstRank: Int, mesh: Mesh, load: Load, activations: Precision.Format
+  ) {
+    self.role = role
+    self.firstRank = firstRank
+    self.mesh = mesh
+    self.load = load
+    self.activations = activations
+    functions = []
+    stages = []
+    drafts = []
+    placements = []
+    memory = []
+  }
+
+  /// Bytes of an element of that kind.
+  public func bytes(of element: TensorType.Element) -> Int {
+    switch element {
+    case .real: return Int(activations.bitsPerElement / 8)
+    case .index: return 4
+    }
+  }
+
+  /// The most rows a value of the type can have in one step.
+  public func mostRows(of type: TensorType, in function: ShardedFunction) -> Int {
+    guard let rows = type.rows else { return 1 }
+    if rows == .tokens { return load.tokens }
+    if rows == .ownTokens { return (load.tokens + mesh.tp - 1) / mesh.tp }
+    return function.routedCapacity
+  }
+
+  /// The placement of the experts that a layer's call of a function uses, if it has any.
+  public func placement(function: Int, layer: Int) -> ExpertPlacement? {
+    placements.first { $0.function == function && $0.layers.contains(layer) }
+  }
+
+  /// All calls of a stage: those of its layers and, in the last stage, the MTP depths.
+  public func calls(ofStage stage: Int) -> [ModelProgram.Call] {
+    stages[stage] + (stage == stages.count - 1 ? drafts : [])
+  }
+}
+
+/// Where the routed experts of some layers are: a row of slots for each expert rank.
+public struct ExpertPlacement: Hashable, Sendable {
+  /// The function whose experts these are.
+  public var function: Int
+  /// The layers placed so, ascending.
+  public var layers: [Int]
+  /// Logical experts of a layer.
+  public var experts: Int
+  /// Slots of an expert rank.
+  public var slotsPerRank: Int
+  /// The logical expert in each slot, ranks one after the other. An expert in several slots has
+  /// replicas, which share its tokens.
+  public var slots: [Int]
+
+  /// Makes a placement.
+  public init(function: Int, layers: [Int], experts: Int, slotsPerRank: Int, slots: [Int]) {
+    self.function = function
+    self.layers = layers
+    self.experts = experts
+    self.slotsPerRank = slotsPerRank
+    self.slots = slots
+  }
+
+  /// The logical experts that an expert rank holds, one a slot.
+  public func experts(ofRank rank: Int) -> ArraySlice<Int> {
+    slots[(rank * slotsPerRank)..<((rank + 1) * slotsPerRank)]
+  }
+
+  /// The slots of each logical expert, ascending.
+  public var replicas: [[Int]] {
+    var replicas = Array(repeating: [Int](), count: experts)
+    for (slot, expert) in slots.enumerated() where expert >= 0 && expert < experts {
+      replicas[expert].append(slot)
+    }
+    return replicas
+  }
+}
+
+/// What a rank holds in memory, in bytes.
+public struct MemoryTable: Hashable, Sendable {
+  /// Weights outside routed experts.
+  public var denseWeights: Int
+  /// Weights of routed experts, by slots.
+  public var expertWeights: Int
+  /// Keys, values, latents and states of all sequences.
+  public var cache: Int
+  /// The arena that the values of a step live in.
+  public var activations: Int
+  /// Send and receive buffers of All-to-All.
+  public var communication: Int
+
+  /// Makes a table.
+  public init(
+    denseWeights: Int = 0, expertWeights: Int = 0, cache: Int = 0, activations: Int = 0,
+    communication: Int = 0
+  ) {
+    self.denseWeights = denseWeights
+    self.expertWeights = expertWeights
+    self.cache = cache
+    self.activations = activations
+    self.communication = communication
+  }
+
+  /// The sum.
+  public var total: Int { denseWeights + expertWeights + cache + activations + communication }
+
+  /// Name and bytes of every part, in the order tables show them.
+  public var parts: [(name: String, bytes: Int)] {
+    [
+      ("dense weights", denseWeights), ("expert weights", expertWeights), ("KV cache", cache),
+      ("activations", activations), ("communication", communication),
+    ]
+  }
+}

@@ -1,0 +1,153 @@
+public import EPIR
+internal import EPModel
+
+extension Plan {
+  /// Everything that is wrong with the plan; empty for a plan that can run.
+  ///
+  /// Proven here: functions are well-formed and their calls fit together; every weight element is
+  /// held by the ranks that should hold it, and the weights are the model's; partial sums are
+  /// reduced before anything else reads them; collectives match on all ranks of their groups;
+  /// every read comes after the write it needs, on whichever stream; buffers that live together do
+  /// not overlap; memory adds up and fits.
+  public func verify() -> [Diagnostic] {
+    var problems: [Diagnostic] = []
+    for (index, pool) in pools.enumerated() {
+      let place = "$.pools[\(index)]"
+      var verifier = PoolVerifier(plan: self, pool: pool, place: place)
+      verifier.run()
+      problems += verifier.problems
+    }
+    problems += verifyRanks() + verifyHandover()
+    return problems
+  }
+
+  private func verifyRanks() -> [Diagnostic] {
+    var problems: [Diagnostic] = []
+    let spans = pools.map { $0.firstRank..<($0.firstRank + $0.mesh.ranks) }
+    for (index, span) in spans.enumerated() {
+      if span.upperBound > cluster.devices {
+        problems.append(
+          Diagnostic(
+            "pool-ranks",
+            "ranks \(span.lowerBound)..<\(span.upperBound) on a cluster of \(cluster.devices) devices",
+            at: "$.pools[\(index)]"))
+      }
+      if spans.dropFirst(index + 1).contains(where: { $0.overlaps(span) }) {
+        problems.append(
+          Diagnostic("pool-overlap", "two pools share ranks", at: "$.pools[\(index)]"))
+      }
+    }
+    let roles = pools.map(\.role)
+    if roles.count == 2 && Set(roles) != [.prefill, .decode] {
+      problems.append(
+        Diagnostic("pool-roles", "two pools are one for prefill and one for decode", at: "$.pools"))
+    }
+    return problems
+  }
+
+  private func verifyHandover() -> [Diagnostic] {
+    if pools.count == 1 && handover == nil { return [] }
+    let from = pools.firstIndex { $0.role == .prefill } ?? 0
+    let to = pools.firstIndex { $0.role == .decode } ?? 0
+    let expected = pools.count == 2 ? Handover.make(from: from, to: to, in: pools) : nil
+    if handover == expected { return [] }
+    return [
+      Diagnostic(
+        "handover",
+        "the hand-over does not move each cache of the prefill pool to the decode pool",
+        at: "$.handover")
+    ]
+  }
+}
+
+/// Verifies one pool of a plan.
+struct PoolVerifier {
+  let plan: Plan
+  let pool: Pool
+  let place: String
+  var problems: [Diagnostic] = []
+
+  init(plan: Plan, pool: Pool, place: String) {
+    self.plan = plan
+    self.pool = pool
+    self.place = place
+  }
+
+  mutating func run() {
+    verifyShape()
+    if !problems.isEmpty { return }
+    for index in pool.functions.indices { verifyFunction(index) }
+    if !problems.isEmpty { return }
+    verifyCalls()
+    verifyPlacements()
+    verifyDigest()
+    if !problems.isEmpty { return }
+    for index in pool.functions.indices {
+      verifyWeights(index)
+      verifyPartialSums(index)
+      verifyCollectives(index)
+      verifyOrder(index)
+    }
+    verifyPipeline()
+    verifyMemory()
+  }
+
+  mutating func report(_ id: String, _ message: String, _ suffix: String = "") {
+    if problems.count < 50 { problems.append(Diagnostic(id, message, at: place + suffix)) }
+  }
+
+  /// Sizes of tables, so that nothing below is out of range.
+  private mutating func verifyShape() {
+    if let problem = pool.mesh.problem { report("mesh", problem, ".mesh") }
+    if pool.stages.count != pool.mesh.pp {
+      report("stages", "\(pool.stages.count) stages for pp \(pool.mesh.pp)", ".stages")
+    }
+    for call in pool.stages.flatMap({ $0 }) + pool.drafts
+    where !pool.functions.indices.contains(call.function) {
+      report("call-function", "\(call.function) is none of the functions", ".stages")
+    }
+    for (index, function) in pool.functions.enumerated() {
+      let operations = function.function.operations.count
+      if function.streams.count != operations || function.waits.count != operations
+        || function.buffers.count != function.function.values.count
+        || function.sharding.count != function.function.weights.count
+        || function.cacheParts.count != function.function.caches.count
+      {
+        report(
+          "function-tables", "streams, waits, buffers or sharding do not fit the operations",
+          ".functions[\(index)]")
+      }
+    }
+  }
+
+  private mutating func verifyFunction(_ index: Int) {
+    do { try pool.functions[index].function.verify() } catch {
+      report("function", error.description, ".functions[\(index)]")
+    }
+  }
+
+  private mutating func verifyDigest() {
+    let digest = WeightDigest.digest(of: pool)
+    if digest != plan.model.weightDigest {
+      report(
+        "weight-digest",
+        "the functions' weights are not the model's (\(digest), not \(plan.model.weightDigest)); "
+          + "compile the model again", ".functions")
+    }
+  }
+
+  private mutating func verifyMemory() {
+    let tables = pool.stages.indices.map {
+      pool.memoryTable(ofStage: $0, precision: plan.model.precision)
+    }
+    if tables != pool.memory {
+      report("memory-table", "the memory table does not add up", ".memory")
+    }
+    let usable = plan.cluster.usableBytes
+    for (stage, table) in tables.enumerated() where table.total > usable {
+      report(
+        "memory",
+        "stage \(stage) holds \(table.total) bytes on a device, \(usable) are usable", ".memory")
+    }
+  }
+}
