@@ -27,7 +27,6 @@ let package = Package(
     // The DSL. A leaf: a model file needs this one module and nothing else.
     .target(name: "EPModel", swiftSettings: strict),
     .testTarget(name: "EPModelTests", dependencies: ["EPModel"], swiftSettings: strict),
-    .testTarget(name: "ModelFileTests", dependencies: ["EPModel"], swiftSettings: strict),
 
     // JSON: json-c, and the one target that may use it.
     .systemLibrary(name: "CJSONC", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
@@ -50,6 +49,10 @@ let package = Package(
     // Programs: reading, verifying, printing and parsing them; the mesh.
     .target(name: "EPIR", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
     .testTarget(name: "EPIRTests", dependencies: ["EPIR"], swiftSettings: strict),
+
+    // The files under models/, compiled and run one by one.
+    .testTarget(
+      name: "ModelFileTests", dependencies: ["EPModel", "EPIR", "EPJSON"], swiftSettings: strict),
 
     // Plans: the type, its JSON form, its verifier and what each rank makes of it.
     .target(name: "EPPlan", dependencies: ["EPModel", "EPJSON", "EPIR"], swiftSettings: strict),

@@ -1,3 +1,6 @@
+import EPIR
+import EPJSON
+import EPModel
 import Foundation
 
 /// Every model file of the repository, compiled and run once for all tests.
@@ -109,11 +112,24 @@ struct ModelFiles: Sendable {
     var report = Report(problems: ran == 0 ? [] : ["the model's program ended with \(ran)"])
     for line in output.split(separator: "\n") { read(line, into: &report) }
     let envelopes = try (Data(contentsOf: first), Data(contentsOf: second))
-    if !envelopes.0.starts(with: Data("epc-model 1\n{\"diagnostics\":[],\"model\":{".utf8)) {
-      report.problems.append("no envelope came out on descriptor 3")
-    }
     if envelopes.0 != envelopes.1 { report.problems.append("two envelopes differ") }
+    report.problems += problems(ofEnvelope: envelopes.0)
     return report
+  }
+
+  /// Reads an envelope as the compiler does.
+  private static func problems(ofEnvelope envelope: Data) -> [String] {
+    let header = Data("epc-model 1\n".utf8)
+    guard envelope.starts(with: header) else { return ["no envelope came out"] }
+    do {
+      let text = Array(envelope.dropFirst(header.count))
+      let model = try JSONNode(JSONValue.parse(bytes: text))["model"]
+      let program = try ModelProgram(json: model)
+      let again = "{\"diagnostics\":[],\"model\":\(program.document.json)}"
+      return Array(again.utf8) == text ? [] : ["the program reads back as another one"]
+    } catch {
+      return ["\(error)"]
+    }
   }
 
   private static func read(_ line: Substring, into report: inout Report) {
