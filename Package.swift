@@ -50,6 +50,10 @@ let package = Package(
     .target(name: "EPIR", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
     .testTarget(name: "EPIRTests", dependencies: ["EPIR"], swiftSettings: strict),
 
+    // The files under models/, compiled and run one by one.
+    .testTarget(
+      name: "ModelFileTests", dependencies: ["EPModel", "EPIR", "EPJSON"], swiftSettings: strict),
+
     // Plans: the type, its JSON form, its verifier and what each rank makes of it.
     .target(name: "EPPlan", dependencies: ["EPModel", "EPJSON", "EPIR"], swiftSettings: strict),
 

@@ -138,7 +138,8 @@ public func GeGLU(
     file: file, line: line, column: column)
 }
 
-/// A feed-forward without a gate: `down(activation(up(x)))`.
+/// A feed-forward without a gate: `down(activation(up(x)))`. Those of routed experts may also come
+/// as the two 3-D tensors `up_proj` and `down_proj`.
 public struct FeedForward: Module {
   var size: Int
   var activation: String
@@ -160,8 +161,12 @@ public struct FeedForward: Module {
   /// The output, of the shape of the input.
   public func callAsFunction(_ x: Tensor) -> Tensor {
     guard let width = x.axes.last else { return x }
-    return x.linear("up_proj", to: [x.trace.intermediate(size)], bias: bias)
+    func places(_ name: String) -> [StoredTensor]? {
+      x.trace.experts.map { _ in [StoredTensor(name + ".weight"), StoredTensor("^" + name)] }
+    }
+    let inner = x.trace.intermediate(size)
+    return x.linear("up_proj", to: [inner], bias: bias, stored: places("up_proj"))
       .applying(activation)
-      .linear("down_proj", to: [width], bias: bias)
+      .linear("down_proj", to: [width], bias: bias, stored: places("down_proj"))
   }
 }

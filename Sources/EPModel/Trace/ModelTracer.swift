@@ -32,7 +32,8 @@ struct ModelTracer {
       if case .layers(let layers) = $1 { return $0 + layers.numbers.count } else { return $0 }
     }
     return Trace.Environment(
-      vocabulary: model.vocabulary, hidden: model.hidden, epsilon: model.epsilon, layers: layers)
+      vocabulary: model.vocabulary, hidden: model.hidden, epsilon: model.epsilon, layers: layers,
+      head: model.head)
   }
 
   private var prefix: [String] { model.prefix.split(separator: ".").map(String.init) }
@@ -90,7 +91,7 @@ struct ModelTracer {
     var x = ids ? trace.ids : trace.parameter("x", residual)
     var hidden: Tensor?
     for module in modules {
-      if module is LanguageModelHead { hidden = x }
+      if ModelTracer.innermost(module) is LanguageModelHead { hidden = x }
       x = x.through(module, named: ModelTracer.defaultName(of: module))
     }
     finish(trace, results: [(ids ? "x" : "logits", x), ("hidden", hidden)])
@@ -99,7 +100,12 @@ struct ModelTracer {
 
   private var residual: TensorType { TensorType([.tokens, .hidden(model.hidden)]) }
 
+  private static func innermost(_ module: any Module) -> any Module {
+    (module as? any WrappingModule)?.innermost ?? module
+  }
+
   private static func defaultName(of module: any Module) -> String {
+    let module = innermost(module)
     switch module {
     case is Embedding: return "embed_tokens"
     case is RMSNorm, is LayerNorm: return "norm"
