@@ -56,5 +56,27 @@ let package = Package(
 
     // Plans: the type, its JSON form, its verifier and what each rank makes of it.
     .target(name: "EPPlan", dependencies: ["EPModel", "EPJSON", "EPIR"], swiftSettings: strict),
+
+    // Hardware and clusters.
+    .target(name: "EPCost", dependencies: ["EPJSON", "EPIR"], swiftSettings: strict),
+
+    // From model to plan: the passes.
+    .target(
+      name: "EPCompiler", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan"],
+      swiftSettings: strict),
+    .testTarget(name: "EPCompilerTests", dependencies: ["EPCompiler"], swiftSettings: strict),
+
+    // Checkpoints: safetensors files, mapped and read by slice; the conversions are C.
+    .target(name: "CEPCheckpoint", cSettings: strictC),
+    .target(
+      name: "EPCheckpoint", dependencies: ["CEPCheckpoint", "EPJSON"], swiftSettings: strict),
+    .testTarget(
+      name: "EPCheckpointTests", dependencies: ["EPCheckpoint"], swiftSettings: strict),
+
+    // Tokenizers: tokenizer.json, byte-level and SentencePiece-style byte pairs.
+    .target(name: "EPTokenizer", dependencies: ["EPJSON"], swiftSettings: strict),
+    .testTarget(
+      name: "EPTokenizerTests", dependencies: ["EPTokenizer", "EPJSON"],
+      exclude: ["Fixtures"], swiftSettings: strict),
   ]
 )

@@ -29,12 +29,15 @@ extension WeightDeclaration {
   var text: String {
     var text = "\(quoted(name)) \(role.rawValue) \(type)"
     if stored != [StoredTensor(name)] {
-      text += " stored " + (stored.isEmpty ? "nowhere" : stored.map(\.text).joined(separator: " | "))
+      text +=
+        " stored " + (stored.isEmpty ? "nowhere" : stored.map(\.text).joined(separator: " | "))
     }
     if !constants.isEmpty {
-      text += " = [" + constants.map { row in
-        "[" + row.map { "\($0)" }.joined(separator: ", ") + "]"
-      }.joined(separator: ", ") + "]"
+      text +=
+        " = ["
+        + constants.map { row in
+          "[" + row.map { "\($0)" }.joined(separator: ", ") + "]"
+        }.joined(separator: ", ") + "]"
     }
     return text
   }

@@ -1,5 +1,5 @@
-public import EPJSON
 internal import EPIR
+public import EPJSON
 public import EPModel
 
 // What a plan looks like as data; docs/plan.md and docs/plan.schema.json describe the fields.

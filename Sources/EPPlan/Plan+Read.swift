@@ -216,7 +216,8 @@ extension ShardedFunction {
     }
     let places = try node["buffers"].ints(in: 0...(1 << 50), maxCount: 2 * Function.mostParts)
     if places.count != 2 * function.values.count {
-      throw try node["buffers"].fail("an offset and a size for each of \(function.values.count) values")
+      throw try node["buffers"].fail(
+        "an offset and a size for each of \(function.values.count) values")
     }
     buffers = stride(from: 0, to: places.count, by: 2).map {
       Buffer(offset: places[$0], bytes: places[$0 + 1])

@@ -54,6 +54,18 @@ public struct ModelSummary: Hashable, Sendable {
   public var ignoredTensors: [String]
 }
 
+extension ModelSummary {
+  /// Sums a program up.
+  public init(of program: ModelProgram) {
+    let count = program.parameterCount
+    self.init(
+      name: program.name, vocabulary: program.vocabulary, hidden: program.hidden,
+      precision: program.precision, parameters: count.total,
+      activatedParameters: count.activated, draftParameters: count.drafts,
+      weightDigest: WeightDigest.digest(of: program), ignoredTensors: program.ignoredTensors)
+  }
+}
+
 /// The devices a plan runs on.
 public struct ClusterSummary: Hashable, Sendable {
   /// The cluster's name: `h200:32`.

@@ -25,7 +25,13 @@ func tinyModel() -> Model {
     }
     RMSNorm()
     LanguageModelHead()
-    MultiTokenPrediction { Block { LightningAttention(heads: 4, headSize: 8) } feedForward: { SwiGLU(16) } }
+    MultiTokenPrediction {
+      Block {
+        LightningAttention(heads: 4, headSize: 8)
+      } feedForward: {
+        SwiGLU(16)
+      }
+    }
   }
 }
 

@@ -54,7 +54,7 @@ public struct GatedFeedForward: Module {
   /// The output, of the shape of the input.
   public func callAsFunction(_ x: Tensor) -> Tensor {
     guard let width = x.axes.last else { return x }
-    let inner = Axis.intermediate(size)
+    let inner = x.trace.intermediate(size)
     let places = self.places(inExperts: x.trace.experts != nil)
     let gate = x.linear(
       "gate_proj", to: [inner], bias: bias, stored: places.gate, biasStored: places.gateBias)
@@ -164,7 +164,8 @@ public struct FeedForward: Module {
     func places(_ name: String) -> [StoredTensor]? {
       x.trace.experts.map { _ in [StoredTensor(name + ".weight"), StoredTensor("^" + name)] }
     }
-    return x.linear("up_proj", to: [.intermediate(size)], bias: bias, stored: places("up_proj"))
+    let inner = x.trace.intermediate(size)
+    return x.linear("up_proj", to: [inner], bias: bias, stored: places("up_proj"))
       .applying(activation)
       .linear("down_proj", to: [width], bias: bias, stored: places("down_proj"))
   }

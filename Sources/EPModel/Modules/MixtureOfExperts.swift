@@ -104,6 +104,8 @@ public struct SharedExperts {
 
   func output(_ x: Tensor) -> Tensor {
     let trace = x.trace
+    trace.isInSharedExpert = true
+    defer { trace.isInSharedExpert = false }
     var output = trace.scoped(name) { () -> Tensor in
       if count == 1 { return body.reduce(x) { $0.through($1, named: "") } }
       if body.count == 1, let gated = body[0] as? GatedFeedForward {

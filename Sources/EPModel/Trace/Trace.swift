@@ -34,6 +34,14 @@ public final class Trace {
   var renamings: [[(from: [String], to: [String])]] = []
   /// The expert axis, while an expert's body is traced.
   var experts: Axis?
+  /// Whether the body of a shared expert is traced, whose inner axis has a name of its own: the
+  /// compiler may hold shared experts whole where it splits dense feed-forwards.
+  var isInSharedExpert = false
+
+  /// The inner axis of a feed-forward.
+  func intermediate(_ size: Int) -> Axis {
+    isInSharedExpert ? Axis("shared_intermediate", size, split: .tensor) : .intermediate(size)
+  }
 
   init(
     _ name: String, environment: Environment, layer: Int?, path: [String], locations: LocationTable

@@ -17,7 +17,8 @@ extension PoolVerifier {
         }
         if let parts = operation.attributes["parts"], parts != .int(mesh.tp) {
           report(
-            "collective-parts", "'\(operation.kind.rawValue)' in \(parts) parts over \(mesh.tp) ranks",
+            "collective-parts",
+            "'\(operation.kind.rawValue)' in \(parts) parts over \(mesh.tp) ranks",
             suffix)
         }
       case .dispatch, .combine:
@@ -101,7 +102,8 @@ extension PoolVerifier {
         else { continue }
         if send.type != receive.type {
           report(
-            "pipeline-type", "stage \(stage) sends \(send.type), stage \(stage + 1) receives "
+            "pipeline-type",
+            "stage \(stage) sends \(send.type), stage \(stage + 1) receives "
               + "\(receive.type)", ".stages[\(stage)]")
         }
         programs[stage].removeFirst()

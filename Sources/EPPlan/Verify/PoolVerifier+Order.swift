@@ -10,7 +10,8 @@ extension PoolVerifier {
     var definition: [Int: Int] = [:]
     var uses: [Int: [Int]] = [:]
     for (number, operation) in function.operations.enumerated() {
-      let isCollective = operation.kind.isCollective && operation.attributes.text("algorithm") != "local"
+      let isCollective =
+        operation.kind.isCollective && operation.attributes.text("algorithm") != "local"
       if (sharded.streams[number] == .communication) != isCollective {
         report(
           "stream", "'\(operation.kind.rawValue)' runs on the wrong stream",

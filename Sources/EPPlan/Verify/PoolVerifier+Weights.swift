@@ -13,7 +13,8 @@ extension PoolVerifier {
       let local = sharding.localAxes(mesh: pool.mesh, slotsPerRank: placed?.slotsPerRank ?? 0)
       if local != weight.axes {
         report(
-          "weight-local", "'\(weight.name)' is \(weight.type) on a rank, its sharding makes "
+          "weight-local",
+          "'\(weight.name)' is \(weight.type) on a rank, its sharding makes "
             + "\(local.map { TensorType($0).description } ?? "nothing")", suffix)
       }
       if let axis = sharding.tensorAxis, let size = sharding.axes[axis].size {
@@ -38,7 +39,8 @@ extension PoolVerifier {
       }
       if hasExperts, sharding.axes[0].size != placed?.experts {
         report(
-          "weight-experts", "'\(weight.name)' has \(sharding.axes[0]), the placement "
+          "weight-experts",
+          "'\(weight.name)' has \(sharding.axes[0]), the placement "
             + "\(placed?.experts ?? 0)", suffix)
       }
     }

@@ -1,0 +1,63 @@
+/// The weights of a Hugging Face checkpoint: one safetensors file, or shards with an index.
+///
+/// All headers are read and proven when it is opened; the elements are read from memory-mapped
+/// files when asked for, so opening costs no memory for weights. Copies share the mappings.
+public struct Checkpoint: Sendable {
+  /// The folder or the file it was opened from, as given.
+  public let path: String
+  /// All tensors of all files, by name.
+  public let tensors: [String: TensorInfo]
+
+  /// The files, in the order that `TensorInfo.fileIndex` counts.
+  let files: [MappedFile]
+
+  /// Opens a folder with `model.safetensors` or an index of shards, or one `.safetensors` file.
+  ///
+  /// - Parameters:
+  ///   - path: the folder or the file; `model.safetensors` comes before an index.
+  ///   - randomAccess: tells the system not to read ahead of the pages touched.
+  /// - Throws: `CheckpointError` if a file cannot be mapped, or its header or the index is not
+  ///   valid in every detail, or index and shards disagree.
+  public static func open(
+    _ path: String, randomAccess: Bool = false
+  ) throws(CheckpointError) -> Checkpoint {
+    guard try isFolder(path) else {
+      return try Checkpoint(path: path, shards: [path], randomAccess: randomAccess)
+    }
+    let single = path + "/model.safetensors"
+    if exists(single) {
+      return try Checkpoint(path: path, shards: [single], randomAccess: randomAccess)
+    }
+    let indexPath = path + "/model.safetensors.index.json"
+    guard exists(indexPath) else { throw .noCheckpoint(folder: path) }
+    let index = try ShardIndex(path: indexPath)
+    let checkpoint = try Checkpoint(
+      path: path, shards: index.shards.map { "\(path)/\($0)" }, randomAccess: randomAccess)
+    try index.check(against: checkpoint.tensors)
+    return checkpoint
+  }
+
+  private init(path: String, shards: [String], randomAccess: Bool) throws(CheckpointError) {
+    var files: [MappedFile] = []
+    var tensors: [String: TensorInfo] = [:]
+    for shard in shards {
+      let file = try MappedFile(path: shard, randomAccess: randomAccess)
+      let header = try SafetensorsHeader(file: file, fileIndex: files.count)
+      for tensor in header.tensors {
+        if let other = tensors.updateValue(tensor, forKey: tensor.name) {
+          throw .duplicateTensor(
+            tensor: tensor.name, file: tensor.file, otherFile: other.file)
+        }
+      }
+      files.append(file)
+    }
+    self.path = path
+    self.files = files
+    self.tensors = tensors
+  }
+
+  /// The bytes of a tensor of this checkpoint.
+  func bytes(of tensor: TensorInfo) -> MappedBytes {
+    MappedBytes(file: files[tensor.fileIndex], range: tensor.bytes)
+  }
+}

@@ -1,0 +1,13 @@
+import Glibc
+
+/// Whether `path` is a folder, or a link to one.
+func isFolder(_ path: String) throws(CheckpointError) -> Bool {
+  var status = stat()
+  guard unsafe stat(path, &status) == 0 else {
+    throw .system(operation: "open", file: path, code: errno)
+  }
+  return status.st_mode & S_IFMT == S_IFDIR
+}
+
+/// Whether there is anything at `path`.
+func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }

@@ -1,0 +1,105 @@
+public import EPCost
+internal import EPIR
+public import EPModel
+public import EPPlan
+
+/// What to compile a model for. What is nil, the compiler chooses, and says so in the plan.
+public struct CompileRequest: Sendable {
+  /// What one pool is to be.
+  public struct PoolRequest: Sendable {
+    /// What it does.
+    public var role: Pool.Role
+    /// Pipeline stages.
+    public var pp: Int?
+    /// Data groups.
+    public var dp: Int?
+    /// Tensor ranks of a data group.
+    public var tp: Int?
+    /// Expert ranks.
+    public var ep: Int?
+    /// Sequences for each device.
+    public var batch: Int?
+    /// Tokens of a step for each device, in prefill.
+    public var tokensPerDevice: Int?
+    /// Slots beyond one for each expert.
+    public var redundantExperts: Int?
+
+    /// Makes a request that leaves everything to the compiler.
+    public init(_ role: Pool.Role) { self.role = role }
+  }
+
+  /// The devices, or nil to take as many of the default kind as are needed.
+  public var cluster: Cluster?
+  /// The kind of device to take if there is no cluster.
+  public var defaultHardware: Hardware
+  /// One pool, or one for prefill and one for decode.
+  public var pools: [PoolRequest]
+  /// Tokens of a sequence that caches hold, on average.
+  public var context: Int
+  /// How many MTP depths to run; those the model has unless set.
+  public var drafts: Int?
+  /// The number format of activations and caches.
+  public var activations: Precision.Format
+  /// The number format of all weights, instead of the model's.
+  public var precision: Precision?
+  /// Routed rows a rank must have room for, as a multiple of an even share.
+  public var capacityFactor: Double
+
+  /// Makes a request.
+  public init(hardware: Hardware, pools: [PoolRequest] = [PoolRequest(.unified)]) {
+    defaultHardware = hardware
+    self.pools = pools
+    context = 4096
+    activations = .bf16
+    capacityFactor = 2
+  }
+}
+
+/// The state that passes hand on.
+public struct Compilation: Sendable {
+  /// The model.
+  public var program: ModelProgram
+  /// What was asked for.
+  public var request: CompileRequest
+  /// The devices, once chosen.
+  public var cluster: Cluster
+  /// The pools, once chosen; their functions come with sharding.
+  public var pools: [Pool]
+  /// What was chosen, and why.
+  public var decisions: [String]
+
+  /// Starts a compilation.
+  public init(_ program: ModelProgram, _ request: CompileRequest) {
+    self.program = program
+    self.request = request
+    cluster = request.cluster ?? Cluster(request.defaultHardware, devices: 1)
+    pools = []
+    decisions = []
+  }
+
+  /// The textual form of the current level: the model's functions, then each pool's.
+  public var text: String {
+    if pools.allSatisfy(\.functions.isEmpty) {
+      let calls = program.calls.map {
+        "call \(program.functions[$0.function].name) \(ModelProgram.Call.text(of: $0.layers))"
+      }
+      return "model \(program.name)\n" + program.functions.map { $0.text() }.joined()
+        + calls.joined(separator: "\n") + "\n"
+    }
+    return pools.map { pool in
+      let placements = pool.placements.map {
+        "place layers \(ModelProgram.Call.text(of: $0.layers)): \($0.slotsPerRank) slots a rank\n"
+      }
+      let stages = pool.stages.enumerated().map { stage, calls in
+        "stage \(stage): "
+          + calls.map { call in
+            let layers = ModelProgram.Call.text(of: call.layers)
+            return pool.functions[call.function].function.name
+              + (layers.isEmpty ? "" : "[\(layers)]")
+          }.joined(separator: ", ") + "\n"
+      }
+      return "pool \(pool.role.rawValue) \(pool.mesh)\n"
+        + (placements + pool.functions.map(\.text) + stages).joined()
+    }.joined(separator: "\n")
+  }
+}

@@ -1,0 +1,62 @@
+internal import EPIR
+internal import EPModel
+internal import EPPlan
+
+extension Compiler {
+  /// Makes every operation wait for what it reads, and for what still uses the place it writes,
+  /// wherever that runs on the other stream. Waits that follow from others are left out.
+  @Sendable static func insertWaits(_ compilation: inout Compilation) throws(Diagnostics) {
+    for pool in compilation.pools.indices {
+      for index in compilation.pools[pool].functions.indices {
+        insertWaits(&compilation.pools[pool].functions[index])
+      }
+    }
+  }
+
+  private static func insertWaits(_ sharded: inout ShardedFunction) {
+    let operations = sharded.function.operations
+    var writer: [Int: Int] = [:]
+    var touches = Array(repeating: [Int](), count: sharded.function.values.count)
+    sharded.waits = Array(repeating: [], count: operations.count)
+    // What is known to be done before each operation, one entry a stream.
+    var done: [[Int]] = []
+    var last = Array(repeating: -1, count: ShardedFunction.Stream.allCases.count)
+    for (number, operation) in operations.enumerated() {
+      var needed: Set<Int> = []
+      for operand in operation.operands {
+        guard case .value(let value) = operand.reference else { continue }
+        if let earlier = writer[value] { needed.insert(earlier) }
+        touches[value].append(number)
+      }
+      for value in operation.results {
+        writer[value] = number
+        for other in touches.indices
+        where other != value && sharded.buffers[other].overlaps(sharded.buffers[value]) {
+          needed.formUnion(touches[other])
+        }
+        touches[value].append(number)
+      }
+      needed.remove(number)
+      let stream = sharded.streams[number].rawValue
+      var known = Array(repeating: -1, count: last.count)
+      if last[stream] >= 0 { learn(&known, from: last[stream], done, sharded.streams) }
+      // The latest first: it often implies the others.
+      for earlier in needed.sorted(by: >)
+      where known[sharded.streams[earlier].rawValue] < earlier {
+        sharded.waits[number].append(earlier)
+        learn(&known, from: earlier, done, sharded.streams)
+      }
+      sharded.waits[number].sort()
+      done.append(known)
+      last[stream] = number
+    }
+  }
+
+  private static func learn(
+    _ known: inout [Int], from earlier: Int, _ done: [[Int]], _ streams: [ShardedFunction.Stream]
+  ) {
+    for index in known.indices { known[index] = max(known[index], done[earlier][index]) }
+    let own = streams[earlier].rawValue
+    known[own] = max(known[own], earlier)
+  }
+}
