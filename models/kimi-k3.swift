@@ -46,8 +46,9 @@ struct SiTU: Module {
 
   func callAsFunction(_ x: Tensor) -> Tensor {
     guard let width = x.axes.last else { return x }
-    let gate = x.linear("gate_proj", to: [.intermediate(size)])
-    let up = x.linear("up_proj", to: [.intermediate(size)])
+    let inner = x.trace.intermediate(size)
+    let gate = x.linear("gate_proj", to: [inner])
+    let up = x.linear("up_proj", to: [inner])
     return (bounded(gate, 4) * gate.sigmoid() * bounded(up, 25)).linear("down_proj", to: [width])
   }
 

@@ -40,7 +40,7 @@ private func mixture(_ router: Router, experts: Int = 16) -> any Module {
   }
 }
 
-private let mistakes: [Mistake] = [
+let mistakes: [Mistake] = [
   Mistake(
     "attention-heads",
     "6 query heads cannot share 4 key and value heads evenly; make the first a multiple of the "

@@ -133,4 +133,22 @@ import Testing
       #expect(throws: OpError.self) { try ModelProgram.Call.layers(parsing: text) }
     }
   }
+
+  @Test func innerAxesOfSharedExpertsHaveANameOfTheirOwn() {
+    let inner = Custom { x in
+      x.linear("up", to: [x.trace.intermediate(8)]).linear("down", to: [x.axes[1]])
+    }
+    let model = smallModel {
+      Layers(0..<1) {
+        MixtureOfExperts {
+          Router(.softmax, topK: 1)
+          SharedExperts(1) { inner }
+          RoutedExperts(4) { inner }
+        }
+      }
+    }
+    let axes = model.traced().program.functions[1].weights.filter { $0.name.contains("up") }
+      .compactMap { $0.axes.first { $0.split == .tensor }?.name }
+    #expect(Set(axes) == ["intermediate", "shared_intermediate"])
+  }
 }

@@ -16,7 +16,7 @@ struct ModelFiles: Sendable {
     var activated = 0
     var table = 0
     var drafts = 0
-    /// The longest run of equal layers and the functions, to see whether layers were rolled.
+    /// How many functions the layers were rolled into, embedding, head and MTP included.
     var functions = 0
 
     /// The numbers of the layers whose calls satisfy a condition.

@@ -53,7 +53,7 @@ struct GatedConvolution: Module {
 
   func callAsFunction(_ x: Tensor) -> Tensor {
     guard let width = x.axes.last else { return x }
-    let channels = Axis.intermediate(size)
+    let channels = x.trace.intermediate(size)
     let kept =
       x.linear("value_proj", to: [channels]) * x.linear("in_gate", to: [channels]).sigmoid()
     let kernel = x.trace.weight("conv.weight", [channels, Axis("taps", taps)])
@@ -69,7 +69,7 @@ struct SquaredReLU: Module {
 
   func callAsFunction(_ x: Tensor) -> Tensor {
     guard let width = x.axes.last else { return x }
-    return x.linear("up_proj", to: [.intermediate(size)])
+    return x.linear("up_proj", to: [x.trace.intermediate(size)])
       .applying("relu2")
       .linear("down_proj", to: [width])
   }

@@ -118,7 +118,7 @@ public struct Router: ExpertRouter {
   ///   - scale: what weights are multiplied with.
   ///   - limit: the limit to the best groups.
   ///   - capacityFactor: an expert takes at most `factor * tokens * k / experts` tokens of a
-  ///     sequence in a step, the earliest ones (GShard); further ones skip it.
+  ///     sequence in a step, rounded up, the earliest ones (GShard); further ones skip it.
   ///   - modalities: the experts that tokens of modality 0, 1, ... may use; none for all.
   ///   - balanceLoss: the coefficient of the load-balancing loss, for training.
   public init(
