@@ -38,6 +38,9 @@ struct CompileCommand: ParsableCommand {
   @Flag(help: "Compile a model file even if the cache has it.")
   var noCache = false
 
+  @Flag(help: "Print on stderr how long each step took.")
+  var timings = false
+
   func run() throws {
     try reporting { () throws(Diagnostics) in
       for name in printAfter
@@ -45,13 +48,16 @@ struct CompileCommand: ParsableCommand {
         throw PlanFlags.unknown("--print-after", name, ["all"] + Compiler.passes.map(\.name))
       }
       let request = try flags.request()
+      var clock = StepClock()
       let loaded = try LoadedModel.load(model, usesCache: !noCache)
       for note in loaded.notes { Terminal.error("note: \(note)") }
+      clock.lap("load the model")
       let plan = try Compiler.compile(Compilation(loaded.program, request)) { pass, compilation in
         if printAfter.contains("all") || printAfter.contains(pass.name) {
           Terminal.print("// after \(pass.name): \(pass.summary)\n\(compilation.text)\n")
         }
       }
+      clock.lap("compile and verify the plan")
       if let output {
         do { try Terminal.save(try plan.serialized(), to: output) } catch let error as Diagnostics {
           throw error
@@ -60,7 +66,37 @@ struct CompileCommand: ParsableCommand {
       // With the plan itself on stdout, a summary would not be part of it.
       if output != "-" { try Report.print(plan, format: format) }
       if let output, output != "-", format == .text { Terminal.print("wrote \(output)\n") }
+      clock.lap("write and summarise it")
+      if timings { Terminal.error(clock.report) }
     }
+  }
+}
+
+/// Wall time of a command's steps.
+struct StepClock {
+  private let clock = ContinuousClock()
+  private let start: ContinuousClock.Instant
+  private var last: ContinuousClock.Instant
+  private var laps: [(name: String, duration: Duration)] = []
+
+  init() {
+    start = clock.now
+    last = start
+  }
+
+  /// Ends a step.
+  mutating func lap(_ name: String) {
+    let now = clock.now
+    laps.append((name, last.duration(to: now)))
+    last = now
+  }
+
+  /// A line for each step, and one for all.
+  var report: String {
+    (laps + [("all", start.duration(to: last))]).map { name, duration in
+      let microseconds = Int((duration / Duration.microseconds(1)).rounded())
+      return "\(name): \(microseconds / 1000).\(String(microseconds % 1000 + 1000).dropFirst()) ms"
+    }.joined(separator: "\n")
   }
 }
 
