@@ -1,11 +1,12 @@
-#if canImport(EPHuggingFace)
-import EPHuggingFace
-#endif
 import EPIR
 import EPJSON
 import EPModel
 import EPModelLoader
 import Glibc
+
+#if canImport(EPHuggingFace)
+  import EPHuggingFace
+#endif
 
 /// A model, from whichever kind of file describes it.
 struct LoadedModel {
@@ -23,7 +24,8 @@ struct LoadedModel {
     // A plan says which file, not where on this machine.
     for index in loaded.program.locations.indices {
       let file = loaded.program.locations[index].file
-      loaded.program.locations[index].file = file.split(separator: "/").last.map(String.init) ?? file
+      loaded.program.locations[index].file =
+        file.split(separator: "/").last.map(String.init) ?? file
     }
     return loaded
   }
@@ -34,7 +36,9 @@ struct LoadedModel {
       let node = JSONNode(try JSONValue.parse(bytes: bytes))
       let keys = try node.keys
       if keys.contains("functions") { return LoadedModel(program: try ModelProgram(json: node)) }
-      if keys.contains("epc_plan") { throw node.fail("this is a plan, not a model; see 'epc show'") }
+      if keys.contains("epc_plan") {
+        throw node.fail("this is a plan, not a model; see 'epc show'")
+      }
       return try load(config: node, file: file)
     } catch let error as JSONError {
       throw Diagnostics("model-json", error.description, at: error.file == nil ? file : "")
@@ -50,7 +54,7 @@ struct LoadedModel {
     options.usesCache = usesCache
     let output: ModelFileOutput
     do { output = try ModelFileLoader().load(path: path, options: options) } catch {
-      throw Diagnostics("model-file", error.description)
+      throw Diagnostics([Diagnostic("model-file", error.description, severity: .quoted)])
     }
     if !output.diagnostics.isEmpty { Terminal.error(output.diagnostics) }
     do {
@@ -79,25 +83,25 @@ struct LoadedModel {
 
   private static func load(config node: JSONNode, file: String) throws(Diagnostics) -> LoadedModel {
     #if canImport(EPHuggingFace)
-    let result: ImportResult
-    do { result = try HuggingFaceImport.result(fromConfig: node) } catch {
-      throw Diagnostics("config", error.description, at: file)
-    }
-    let traced = result.model.traced()
-    if !traced.diagnostics.isEmpty {
-      throw Diagnostics(traced.diagnostics.map { Diagnostic($0.id, $0.message, at: file) })
-    }
-    var program = traced.program
-    // The importer's own source is no place a user can look at.
-    program.locations = []
-    for function in program.functions.indices {
-      for operation in program.functions[function].operations.indices {
-        program.functions[function].operations[operation].location = -1
+      let result: ImportResult
+      do { result = try HuggingFaceImport.result(fromConfig: node) } catch {
+        throw Diagnostics("config", error.description, at: file)
       }
-    }
-    return LoadedModel(program: program, notes: result.notes)
+      let traced = result.model.traced()
+      if !traced.diagnostics.isEmpty {
+        throw Diagnostics(traced.diagnostics.map { Diagnostic($0.id, $0.message, at: file) })
+      }
+      var program = traced.program
+      // The importer's own source is no place a user can look at.
+      program.locations = []
+      for function in program.functions.indices {
+        for operation in program.functions[function].operations.indices {
+          program.functions[function].operations[operation].location = -1
+        }
+      }
+      return LoadedModel(program: program, notes: result.notes)
     #else
-    throw Diagnostics("x", "x")
+      throw Diagnostics("x", "x")
     #endif
   }
 

@@ -101,7 +101,8 @@ struct PlanFlags: ParsableArguments {
     }
     if prefill != nil || decode != nil {
       throw Diagnostics(
-        "flag", "'--prefill' and '--decode' come together; one pool is '--phase prefill' or "
+        "flag",
+        "'--prefill' and '--decode' come together; one pool is '--phase prefill' or "
           + "'--phase decode'")
     }
     guard let role = Pool.Role(rawValue: phase) else {
@@ -162,6 +163,7 @@ struct PlanFlags: ParsableArguments {
   }
 
   static func unknown(_ flag: String, _ text: String, _ known: [String]) -> Diagnostics {
-    Diagnostics("flag", "'\(text)' is no value of \(flag); known are \(known.joined(separator: ", "))")
+    Diagnostics(
+      "flag", "'\(text)' is no value of \(flag); known are \(known.joined(separator: ", "))")
   }
 }

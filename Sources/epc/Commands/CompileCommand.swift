@@ -3,8 +3,9 @@ import EPCompiler
 import EPIR
 import EPModel
 import EPPlan
+
 #if canImport(EPReport)
-import EPReport
+  import EPReport
 #endif
 
 struct CompileCommand: ParsableCommand {
@@ -109,16 +110,16 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
 enum Report {
   static func print(_ plan: Plan, format: OutputFormat) throws(Diagnostics) {
     #if canImport(EPReport)
-    let summary = PlanSummary(plan)
-    switch format {
-    case .text:
-      Terminal.print(summary.text(width: Terminal.width, colour: Terminal.takesColour))
-    case .json:
-      do {
-        let bytes = try summary.document.jsonValue.serialized(style: .pretty)
-        Terminal.print(String(decoding: bytes, as: UTF8.self))
-      } catch { throw Diagnostics("summary-json", "\(error)") }
-    }
+      let summary = PlanSummary(plan)
+      switch format {
+      case .text:
+        Terminal.print(summary.text(width: Terminal.width, colour: Terminal.takesColour))
+      case .json:
+        do {
+          let bytes = try summary.document.jsonValue.serialized(style: .pretty)
+          Terminal.print(String(decoding: bytes, as: UTF8.self))
+        } catch { throw Diagnostics("summary-json", "\(error)") }
+      }
     #endif
   }
 }

@@ -2,6 +2,21 @@ import ArgumentParser
 import EPIR
 import EPPlan
 
+extension Plan {
+  /// Reads and verifies the plan in a file.
+  static func load(_ path: String) throws(Diagnostics) -> Plan {
+    let bytes = try Terminal.read(path, maxBytes: Plan.mostBytes)
+    do { return try Plan(bytes: bytes) } catch {
+      throw Diagnostics(
+        error.all.map { problem in
+          var problem = problem
+          problem.place = problem.place.isEmpty ? path : "\(path): \(problem.place)"
+          return problem
+        })
+    }
+  }
+}
+
 struct VerifyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify",
@@ -17,8 +32,7 @@ struct VerifyCommand: ParsableCommand {
 
   func run() throws {
     try reporting { () throws(Diagnostics) in
-      let bytes = try Terminal.read(plan, maxBytes: Plan.mostBytes)
-      let verified = try Plan(bytes: bytes)
+      let verified = try Plan.load(plan)
       let ranks = verified.pools.reduce(0) { $0 + $1.mesh.ranks }
       Terminal.print("\(plan): well-formed, \(ranks) ranks in \(verified.pools.count) pool(s)\n")
     }
