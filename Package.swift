@@ -26,5 +26,11 @@ let package = Package(
     .systemLibrary(name: "CJSONC", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
     .target(name: "EPJSON", dependencies: ["CJSONC"], swiftSettings: strict),
     .testTarget(name: "EPJSONTests", dependencies: ["EPJSON"], swiftSettings: strict),
+
+    // Models out of Hugging Face configs.
+    .target(name: "EPHuggingFace", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
+    .testTarget(
+      name: "EPHuggingFaceTests", dependencies: ["EPHuggingFace"],
+      resources: [.copy("Fixtures")], swiftSettings: strict),
   ]
 )
