@@ -74,6 +74,7 @@ let package = Package(
       name: "epc",
       dependencies: [
         "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPCompiler", "EPModelLoader",
+        "EPHuggingFace",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
 
@@ -89,5 +90,11 @@ let package = Package(
     .testTarget(
       name: "EPTokenizerTests", dependencies: ["EPTokenizer", "EPJSON"],
       exclude: ["Fixtures"], swiftSettings: strict),
+
+    // Models out of Hugging Face configs.
+    .target(name: "EPHuggingFace", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
+    .testTarget(
+      name: "EPHuggingFaceTests", dependencies: ["EPHuggingFace"],
+      resources: [.copy("Fixtures")], swiftSettings: strict),
   ]
 )

@@ -28,6 +28,9 @@ public enum GatedStorage: Hashable, Sendable {
   /// Gate and up in one tensor. `transposed` tensors have the contracted dimension first;
   /// `interleaved` ones alternate rows of gate and up.
   case fused(gateUp: String, down: String, transposed: Bool = false, interleaved: Bool = false)
+  /// The matrices of all routed experts in three tensors, all `[experts, inner, hidden]`, so that
+  /// the last one has the contracted dimension first (DBRX).
+  case stacked(gate: String, up: String, down: String)
 }
 
 /// A gated feed-forward: `down(activation(gate(x)) * up(x))`.
@@ -107,6 +110,11 @@ public struct GatedFeedForward: Module {
         gateBias: [StoredTensor(level + gateUp + "_bias", rows: half(0))],
         upBias: [StoredTensor(level + gateUp + "_bias", rows: half(1))],
         downBias: [StoredTensor(level + down + "_bias")])
+    case .stacked(let gate, let up, let down):
+      let level = inExperts ? "^" : ""
+      return Places(
+        gate: [StoredTensor(level + gate)], up: [StoredTensor(level + up)],
+        down: [StoredTensor(level + down, transposed: true)])
     }
   }
 }
