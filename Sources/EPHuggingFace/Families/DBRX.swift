@@ -24,12 +24,13 @@ extension ConfigReader {
     let heads = try int("n_heads", in: Sizes.heads)
     if decoder.hidden % heads != 0 { throw refusal("n_heads", "does not divide 'd_model'") }
     let size = decoder.hidden / heads
-    let rope = RotaryEmbedding(theta: try attention.real("rope_theta", in: 1e-3...1e15))
+    let rope = try dbrxRope(attention, size: size)
     let inner = try experts.int("ffn_hidden_size", in: Sizes.inner)
     let count = try experts.int("moe_num_experts", in: Sizes.experts)
     let topK = try experts.int("moe_top_k", in: Sizes.experts)
     let clip = try attention.optionalReal("clip_qkv", in: 1e-6...1e9)
     let keyHeads = try attention.int("kv_n_heads", in: Sizes.heads)
+    try require("num_key_value_heads", .int(keyHeads), else: "differs from 'attn_config'")
     let norm = LayerNorm(bias: false)
     let block = Block(norm: norm) {
       MultiHeadAttention(
@@ -52,5 +53,17 @@ extension ConfigReader {
         "o_proj": "out_proj", "mlp.gate": "ffn.router.layer", "mlp.experts": "ffn.experts.mlp",
       ])
     }
+  }
+
+  /// The rotation, whose base stands in `attn_config`, or where other families have it.
+  private func dbrxRope(
+    _ attention: ConfigReader, size: Int
+  ) throws(ImportError) -> RotaryEmbedding {
+    let own = try attention.optionalReal("rope_theta", in: 1e-3...1e15)
+    let rope = try rope(size: size, layout: .half, theta: own).rope
+    if let own, own != rope.theta {
+      throw attention.refusal("rope_theta", "is ignored by transformers, which takes another one")
+    }
+    return rope
   }
 }
