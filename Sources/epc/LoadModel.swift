@@ -30,7 +30,7 @@ struct LoadedModel {
   private static func load(json file: String) throws(Diagnostics) -> LoadedModel {
     let bytes = try Terminal.read(file, maxBytes: 256 << 20)
     do {
-      let node = JSONNode(try JSONValue.parse(bytes: bytes))
+      let node = JSONNode(try HuggingFaceImport.parse(bytes: bytes))
       let keys = try node.keys
       if keys.contains("functions") { return LoadedModel(program: try ModelProgram(json: node)) }
       if keys.contains("epc_plan") {
