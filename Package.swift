@@ -62,6 +62,15 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(name: "EPCompilerTests", dependencies: ["EPCompiler"], swiftSettings: strict),
 
+    // What is in a plan, for people: summaries, listings and pictures.
+    .target(
+      name: "EPReport", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EPReportTests",
+      dependencies: ["EPReport", "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan"],
+      swiftSettings: strict),
+
     // Checkpoints: safetensors files, mapped and read by slice; the conversions are C.
     .target(name: "CEPCheckpoint", cSettings: strictC),
     .target(
