@@ -74,9 +74,18 @@ let package = Package(
       name: "epc",
       dependencies: [
         "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPCompiler", "EPModelLoader",
-        "EPHuggingFace",
+        "EPHuggingFace", "EPReport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
+
+    // What is in a plan, for people: summaries, listings and pictures.
+    .target(
+      name: "EPReport", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EPReportTests",
+      dependencies: ["EPReport", "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan"],
+      swiftSettings: strict),
 
     // Checkpoints: safetensors files, mapped and read by slice; the conversions are C.
     .target(name: "CEPCheckpoint", cSettings: strictC),

@@ -19,7 +19,7 @@ struct Epc: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      CompileCommand.self, VerifyCommand.self, ModelCommand.self,
+      CompileCommand.self, ShowCommand.self, VerifyCommand.self, ModelCommand.self,
       ClustersCommand.self,
     ])
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import EPIR
+import EPModel
 import EPPlan
 import EPReport
 
