@@ -69,7 +69,7 @@ extension Compilation {
   ) throws(Diagnostics) -> Pool {
     for (name, value) in [
       ("pp", pool.pp), ("dp", pool.dp), ("tp", pool.tp), ("ep", pool.ep), ("batch", pool.batch),
-      ("tokens-per-gpu", pool.tokensPerDevice),
+      ("tokens-per-gpu", pool.tokensPerDevice), ("samples", pool.samples),
     ] {
       if let value, value < 1 || value > 1 << 20 {
         throw Diagnostics("size-flag", "'--\(name) \(value)'; it is between 1 and 2^20")
@@ -136,7 +136,7 @@ extension Compilation {
   private func makePool(_ pool: CompileRequest.PoolRequest, _ mesh: Mesh) -> Pool {
     let steps = 1 + program.drafts.count
     let group = mesh.tp * mesh.pp
-    let load: Pool.Load
+    var load: Pool.Load
     switch pool.role {
     case .decode:
       let sequences = (pool.batch ?? 64) * group
@@ -148,7 +148,12 @@ extension Compilation {
         ?? (pool.role == .prefill ? max(tokens / request.context, 1) : 16 * group)
       load = Pool.Load(
         sequences: batch, tokens: max(tokens, batch * steps), context: request.context)
+      // All logits where they are little, else those of the tokens that are sampled from.
+      let bytes = Double(load.tokens) * Double(program.vocabulary) * 4
+      load.samples =
+        bytes <= Double(64 << 20) ? load.tokens : min(load.sequences * steps, load.tokens)
     }
+    if let samples = pool.samples { load.samples = min(samples * group, load.tokens) }
     return Pool(
       role: pool.role, firstRank: 0, mesh: mesh, load: load, activations: request.activations)
   }

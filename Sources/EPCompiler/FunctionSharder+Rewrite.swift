@@ -19,6 +19,7 @@ extension FunctionSharder {
     case .attention, .latentAttention, .linearAttention: try rewriteAttention(operation)
     case .index: try rewriteAllTokens(operation)
     case .shortConvolution: try rewriteConvolution(operation)
+    case .sampleRows: try rewriteSample(operation)
     case .route: try rewriteRoute(operation)
     case .dispatch, .combine: try rewriteExchange(operation)
     case .allReduce, .allGather, .reduceScatter, .scatterRows, .send, .receive:
@@ -320,6 +321,12 @@ extension FunctionSharder {
       }
     }
     try define(operation, operands, Layout(axis: x.layout.axis))
+  }
+
+  /// Each tensor rank gives the sampled ones of its own tokens, and nothing for the others: a sum.
+  private mutating func rewriteSample(_ operation: Operation) throws(OpError) {
+    let x = try form(try valueIndex(operation, "x"), .own)
+    try define(operation, [Operand("x", .value(x.value))], Layout(isPartial: mesh.tp > 1))
   }
 
   private mutating func rewriteRoute(_ operation: Operation) throws(OpError) {

@@ -87,7 +87,7 @@ extension Pool {
       ]),
       "load": .object([
         "sequences": .int(load.sequences), "tokens": .int(load.tokens),
-        "context": .int(load.context),
+        "samples": .int(load.samples), "context": .int(load.context),
       ]),
       "activations": .text(activations.rawValue),
       "functions": .list(functions.map(\.document)),

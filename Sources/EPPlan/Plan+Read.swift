@@ -106,6 +106,7 @@ extension Pool {
     let load = Load(
       sequences: try most["sequences"].int(in: 1...(1 << 24)),
       tokens: try most["tokens"].int(in: 1...(1 << 26)),
+      samples: try most["samples"].int(in: 1...(1 << 26)),
       context: try most["context"].int(in: 1...(1 << 32)))
     self.init(
       role: try node["role"].stringEnum(), firstRank: try node["first_rank"].int(in: 0...(1 << 20)),

@@ -19,13 +19,16 @@ public struct Pool: Hashable, Sendable {
     public var sequences: Int
     /// Tokens of a data group in one step.
     public var tokens: Int
+    /// Tokens of a data group and step whose logits are made.
+    public var samples: Int
     /// Tokens of a sequence that caches hold, on average.
     public var context: Int
 
-    /// Makes a load.
-    public init(sequences: Int, tokens: Int, context: Int) {
+    /// Makes a load; logits are made of all tokens unless `samples` says otherwise.
+    public init(sequences: Int, tokens: Int, samples: Int? = nil, context: Int) {
       self.sequences = sequences
       self.tokens = tokens
+      self.samples = samples ?? tokens
       self.context = context
     }
   }
@@ -79,6 +82,7 @@ public struct Pool: Hashable, Sendable {
   public func mostRows(of type: TensorType, in function: ShardedFunction) -> Int {
     guard let rows = type.rows else { return 1 }
     if rows == .tokens { return load.tokens }
+    if rows == .sampled { return load.samples }
     if rows == .ownTokens { return (load.tokens + mesh.tp - 1) / mesh.tp }
     return function.routedCapacity
   }

@@ -18,7 +18,7 @@ enum OpFamily: String, CaseIterable {
     case .embed, .linear, .contract: self = .contraction
     case .unary, .binary, .affine, .glu: self = .elementwise
     case .norm, .sumSquares, .softmax, .reduce: self = .normalisation
-    case .slice, .concat, .reshape, .rope, .positionScale, .scatterRows: self = .shape
+    case .slice, .concat, .reshape, .rope, .positionScale, .scatterRows, .sampleRows: self = .shape
     case .attention, .latentAttention, .index, .shortConvolution, .linearAttention: self = .mixing
     case .route: self = .routing
     case .dispatch, .combine: self = .exchange

@@ -58,7 +58,9 @@ struct OpLabel {
           "\(traffic.group) \(traffic.ranks), \(Units.bytes(traffic.bytes))"
           + (detail.isEmpty ? "" : ", \(detail)")
       }
-    case .contract, .affine, .positionScale, .sumSquares, .softmax, .reshape, .scatterRows: break
+    case .contract, .affine, .positionScale, .sumSquares, .softmax, .reshape, .scatterRows,
+      .sampleRows:
+      break
     }
     title = Escaping.shortened(Escaping.printable(title), to: 30)
     detail = Escaping.shortened(Escaping.printable(detail), to: 38)

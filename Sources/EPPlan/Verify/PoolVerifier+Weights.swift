@@ -149,6 +149,10 @@ extension PoolVerifier {
       return operation.attributes.text("function") == "sum"
         ? .success(Spread(isPartial: true))
         : .failure(OpError("runs along an axis of which ranks hold parts"))
+    case .sampleRows:
+      let isOwn =
+        operation.operand("x").flatMap { function.function.type(of: $0)?.rows } == .ownTokens
+      return .success(Spread(isPartial: isOwn, axis: axes.first))
     case .sumSquares:
       let isPartial = !axes.isDisjoint(with: operation.attributes.texts("axes"))
       return .success(Spread(isPartial: isPartial, axis: isPartial ? nil : axes.first))
