@@ -49,9 +49,10 @@ extension Compiler {
     let topK = function.function.values[indices].axes.last?.size ?? 1
     let share = pool.leastRoutedCapacity(topK: topK, slotsPerRank: placement.slotsPerRank)
     let sources = pool.mostRows(of: function.function.values[indices], in: function)
-    let most = sources * pool.mesh.ep * min(topK, placement.slotsPerRank)
+    let most = sources.saturatingProduct(pool.mesh.ep)
+      .saturatingProduct(min(topK, placement.slotsPerRank))
     if most <= 16_384 { return most }
-    return min(most, max(Int((Double(share) * factor).rounded(.up)), share))
+    return min(most, max(Int(saturating: (Double(share) * factor).rounded(.up)), share))
   }
 }
 
