@@ -69,7 +69,7 @@ let package = Package(
       name: "EPTestSupport", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan", "EPCompiler"],
       path: "Tests/EPTestSupport", swiftSettings: strict),
     .testTarget(
-      name: "EPPlanTests", dependencies: ["EPPlan", "EPTestSupport"], swiftSettings: strict),
+      name: "EPPlanTests", dependencies: ["EPPlan", "EPCompiler", "EPTestSupport"], swiftSettings: strict),
 
     // Checkpoints: safetensors files, mapped and read by slice; the conversions are C.
     .target(name: "CEPCheckpoint", cSettings: strictC),

@@ -4,6 +4,12 @@ internal import EPModel
 extension Compiler {
   /// Keeps the MTP depths that are asked for, and sets the precision that is asked for.
   @Sendable static func importProgram(_ compilation: inout Compilation) throws(Diagnostics) {
+    do {
+      for function in compilation.program.functions { try function.verify() }
+      try compilation.program.verifyCalls()
+    } catch {
+      throw Diagnostics("model", "\(error.description); trace the model again")
+    }
     for function in compilation.program.functions { try refuseParts(of: function, compilation) }
     let depths = compilation.program.drafts.count
     let wanted = compilation.request.drafts ?? depths

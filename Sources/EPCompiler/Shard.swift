@@ -130,6 +130,7 @@ struct FunctionSharder {
       let made = try form(port.value, wish)
       result.results.append(Function.Port(port.name, made.value))
     }
+    removeUnreadCollectives()
     return ShardedFunction(result, sharding: sharding, cacheParts: cacheParts)
   }
 
@@ -173,6 +174,12 @@ struct FunctionSharder {
     }
     if wish == .whole || current.layout.rows == .routed { return current }
     if let axis = current.layout.axis {
+      let size = source.values[old].axis(named: axis)?.size ?? 1
+      if size % mesh.tp != 0 {
+        throw OpError(
+          "\(size) \(axis) are held by several of tp \(mesh.tp) ranks each, and are needed whole; "
+            + "take '--tp \((1...mesh.tp).last { size % $0 == 0 && mesh.tp % $0 == 0 } ?? 1)'")
+      }
       current = try convert(current, "all_gather:\(axis)")
     }
     if wish == .replicated && current.layout.rows == .ownTokens {

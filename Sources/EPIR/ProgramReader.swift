@@ -38,10 +38,7 @@ extension ModelProgram {
   public static let mostLayers: Int = 100_000
 
   private func checkCalls(_ node: JSONNode) throws(JSONError) {
-    let numbered = calls.flatMap(\.layers)
-    if numbered != Array(0..<numbered.count) || numbered.isEmpty {
-      throw try node["calls"].fail("the calls do not number the layers 0, 1, 2, ... once each")
-    }
+    do { try verifyCalls() } catch { throw try node["calls"].fail(error.description) }
     var uses: [Int: Int] = [:]
     for call in calls + drafts { uses[call.function, default: 0] += max(call.layers.count, 1) }
     for (index, function) in functions.enumerated() {

@@ -49,7 +49,11 @@ public enum SamplePlans {
   ]
 
   /// Every sample model in every way that it can be spread.
-  public static func all() throws -> [(name: String, plan: Plan)] {
+  public static func all() throws -> [(name: String, plan: Plan)] { try compiled.get() }
+
+  private static let compiled = Result { try compileAll() }
+
+  private static func compileAll() throws -> [(name: String, plan: Plan)] {
     var plans: [(name: String, plan: Plan)] = []
     for (name, program) in SampleModels.all {
       for pools in spreads {
