@@ -14,7 +14,7 @@ extension Compiler {
     }
   }
 
-  private static func pack(
+  static func pack(
     _ sharded: ShardedFunction, in pool: Pool
   ) -> [ShardedFunction.Buffer] {
     let function = sharded.function

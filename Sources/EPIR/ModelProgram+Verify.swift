@@ -22,6 +22,7 @@ extension ModelProgram {
     if made["logits"] == nil { throw OpError("no call makes 'logits'") }
     for call in drafts { try follow(call, &made) }
     for function in functions {
+      try function.verifyExperts()
       let places = function.operations.map(\.location)
       if let place = places.first(where: { $0 >= locations.count }) {
         throw OpError("'\(function.name)' stands at place \(place) of \(locations.count)")
@@ -51,6 +52,31 @@ extension ModelProgram {
           throw OpError("'\(function.name)' makes 'x' as \(type), the hidden size is \(hidden)")
         }
         made[result.name] = type
+      }
+    }
+  }
+}
+
+extension Function {
+  /// What is dispatched comes back from the same experts, and weights are those experts' ones.
+  func verifyExperts() throws(OpError) {
+    let sent = operations.filter { $0.kind == .dispatch }
+    let returned = operations.filter { $0.kind == .combine }
+    let experts = sent.first?.attributes.int("experts")
+    let isPaired =
+      sent.count == returned.count
+      && zip(sent, returned).allSatisfy {
+        $0.operand("indices") == $1.operand("indices")
+          && $0.attributes["experts"] == $1.attributes["experts"]
+      }
+    if !isPaired || sent.contains(where: { $0.attributes.int("experts") != experts }) {
+      throw OpError("dispatches and combines of '\(name)' do not pair up")
+    }
+    for weight in weights {
+      let position = weight.axes.firstIndex { $0.split == .expert }
+      if let position, position > 0 || weight.axes[0].size != experts {
+        throw OpError(
+          "'\(weight.name)' is \(weight.type), '\(name)' dispatches to \(experts ?? 0) experts")
       }
     }
   }

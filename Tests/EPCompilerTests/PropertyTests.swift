@@ -10,7 +10,7 @@ import Testing
 @Suite struct PropertyTests {
   @Test func everyModelCompilesOrIsRefused() throws {
     var random = SeededGenerator(seed: UInt64(testCount("EPC_PROPERTY_SEED", default: 11)))
-    let rounds = testCount("EPC_PROPERTY_ROUNDS", default: 80)
+    let rounds = testCount("EPC_PROPERTY_ROUNDS", default: 40)
     var compiled = 0
     var refused: [String: Int] = [:]
     for round in 0..<rounds {

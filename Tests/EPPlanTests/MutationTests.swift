@@ -26,7 +26,7 @@ import Testing
   @Test func damagingChangesAreCaught() throws {
     let plans = try SamplePlans.all()
     var random = SeededGenerator(seed: 42)
-    let rounds = testCount("EPC_MUTATIONS", default: 12)
+    let rounds = testCount("EPC_MUTATIONS", default: 6)
     var report: [String] = []
     for mutation in Self.classes {
       var (caught, harmless, strict, missed) = (0, 0, 0, 0)

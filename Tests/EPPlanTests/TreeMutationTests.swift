@@ -12,7 +12,7 @@ import Testing
     var random = SeededGenerator(seed: UInt64(testCount("EPC_MUTATION_SEED", default: 1)))
     var (caught, same, harmless) = (0, 0, 0)
     let plans = try SamplePlans.all()
-    let count = testCount("EPC_TREE_PLANS", default: 4)
+    let count = testCount("EPC_TREE_PLANS", default: 2)
     for (name, plan) in (0..<count).map({ plans[($0 * 9 + 5) % plans.count] }) {
       let tree = plan.document.jsonValue
       var paths: [String: [[JSONStep]]] = [:]
