@@ -67,7 +67,16 @@ let package = Package(
     .target(
       name: "EPCompiler", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan"],
       swiftSettings: strict),
-    .testTarget(name: "EPCompilerTests", dependencies: ["EPCompiler"], swiftSettings: strict),
+    .testTarget(
+      name: "EPCompilerTests", dependencies: ["EPCompiler", "EPTestSupport"],
+      exclude: ["Goldens"], swiftSettings: strict),
+
+    // Models, meshes and seeded randomness that tests share.
+    .target(
+      name: "EPTestSupport", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan", "EPCompiler"],
+      path: "Tests/EPTestSupport", swiftSettings: strict),
+    .testTarget(
+      name: "EPPlanTests", dependencies: ["EPPlan", "EPCompiler", "EPTestSupport"], swiftSettings: strict),
 
     // The command: thin.
     .executableTarget(

@@ -22,6 +22,12 @@ extension Compiler {
     for (index, pool) in request.pools.enumerated() {
       let available = try compilation.devicesAvailable(to: pool, from: first, poolIndex: index)
       let chosen = try compilation.choosePool(pool, devices: available)
+      if let problem = chosen.load.problem {
+        throw Diagnostics(
+          "load",
+          "the \(chosen.role.rawValue) pool would hold \(problem); take a smaller '--batch', "
+            + "'--tokens-per-gpu' or '--context'")
+      }
       compilation.pools.append(chosen)
       compilation.pools[index].firstRank = first
       first += chosen.mesh.ranks
@@ -186,11 +192,11 @@ extension Compilation {
           ? min(cache.window ?? pool.load.context, pool.load.context) : 1
         let isSplit = cache.parts.contains { $0.contains { $0.split == .tensor } }
         bytes +=
-          Double(cache.elementsPerEntry * entries * pool.load.sequences)
+          Double(cache.elementsPerEntry) * Double(entries) * Double(pool.load.sequences)
           * Double(pool.cacheElementBytes(cache.kind)) * layers / Double(isSplit ? mesh.tp : 1)
       }
     }
-    return Int(bytes)
+    return Int(saturating: bytes)
   }
 
   /// Slots of an expert rank for so many logical experts; without a wish for redundant ones, as

@@ -187,6 +187,7 @@ extension FunctionSharder {
     var x = try form(old, .whole)
     var attributes = operation.attributes
     var operands = [Operand("x", .value(x.value))]
+    var sums: Operand?
     let runsAcross = x.layout.axis.map { axes.contains($0) } ?? false
     if runsAcross && operation.attributes.text("form") != "rms" {
       x = try form(old, .replicated)
@@ -205,7 +206,7 @@ extension FunctionSharder {
         .allReduce, [Operand("x", .value(squares))],
         Attributes(["group": .text(Mesh.Group.tensor.rawValue)]))[0]
       attributes["count"] = .int(axes.reduce(1) { $0 * (whole.axis(named: $1)?.size ?? 1) })
-      operands.append(Operand("squares", .value(sum)))
+      sums = Operand("squares", .value(sum))
     }
     for role in ["weight", "bias"] {
       guard let weight = weightIndex(operation, role) else { continue }
@@ -213,6 +214,8 @@ extension FunctionSharder {
       try split(weight, along: position)
       operands.append(Operand(role, .weight(weight)))
     }
+    // In the order of the specification, as a plan that is read has them.
+    if let sums { operands.append(sums) }
     try define(operation, operands, Layout(axis: x.layout.axis), attributes: attributes)
   }
 
