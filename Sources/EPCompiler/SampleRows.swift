@@ -9,7 +9,7 @@ extension Compiler {
       let function = compilation.program.functions[index]
       if !function.results.contains(where: { $0.name == "logits" }) { continue }
       do { compilation.program.functions[index] = try samplingLogits(function) } catch {
-        throw Diagnostics("sample-rows", error.description)
+        throw Diagnostics("compiler-bug", "sample-rows: \(error.description)")
       }
     }
   }
