@@ -74,5 +74,16 @@ let package = Package(
     .testTarget(
       name: "EPTokenizerTests", dependencies: ["EPTokenizer", "EPJSON"],
       exclude: ["Fixtures"], swiftSettings: strict),
+
+    // Kernels: the reference, and faster ones beside it.
+    .target(name: "CEPKernels", cSettings: strictC),
+
+    // What a backend implements: devices and transports.
+    .target(name: "EPBackend", dependencies: ["EPModel", "EPIR", "EPPlan"], swiftSettings: strict),
+
+    // The CPU device.
+    .target(
+      name: "EPBackendCPU", dependencies: ["CEPKernels", "EPModel", "EPBackend"],
+      path: "plugins/cpu", swiftSettings: strict),
   ]
 )
