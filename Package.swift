@@ -85,5 +85,11 @@ let package = Package(
     .target(
       name: "EPBackendCPU", dependencies: ["CEPKernels", "EPModel", "EPBackend"],
       path: "plugins/cpu", swiftSettings: strict),
+
+    // Models out of Hugging Face configs.
+    .target(name: "EPHuggingFace", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
+    .testTarget(
+      name: "EPHuggingFaceTests", dependencies: ["EPHuggingFace"],
+      resources: [.copy("Fixtures")], swiftSettings: strict),
   ]
 )

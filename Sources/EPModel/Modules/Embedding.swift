@@ -53,11 +53,12 @@ public struct LanguageModelHead: Module {
     let trace = x.trace
     let vocabulary = Axis.vocabulary(trace.environment.vocabulary)
     let hidden = Axis.hidden(trace.environment.hidden)
+    let name = trace.environment.head
     let weight =
       tied
       ? trace.weight("embed_tokens.weight", [vocabulary, hidden], role: .embedding)
-      : trace.weight(absolute: "lm_head.weight", [vocabulary, hidden], role: .embedding)
-    let offset = bias ? trace.weight(absolute: "lm_head.bias", [vocabulary], role: .vector) : nil
+      : trace.weight(absolute: "\(name).weight", [vocabulary, hidden], role: .embedding)
+    let offset = bias ? trace.weight(absolute: "\(name).bias", [vocabulary], role: .vector) : nil
     let logits = x.product(weight, contracted: ["hidden"], bias: offset).affine(factor: scale)
     guard let softcap else { return logits }
     return logits.affine(factor: 1 / softcap).applying("tanh").affine(factor: softcap)

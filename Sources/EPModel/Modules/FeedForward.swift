@@ -28,6 +28,9 @@ public enum GatedStorage: Hashable, Sendable {
   /// Gate and up in one tensor. `transposed` tensors have the contracted dimension first;
   /// `interleaved` ones alternate rows of gate and up.
   case fused(gateUp: String, down: String, transposed: Bool = false, interleaved: Bool = false)
+  /// The matrices of all routed experts in three tensors, all `[experts, inner, hidden]`, so that
+  /// the last one has the contracted dimension first (DBRX).
+  case stacked(gate: String, up: String, down: String)
 }
 
 /// A gated feed-forward: `down(activation(gate(x)) * up(x))`.
@@ -107,6 +110,11 @@ public struct GatedFeedForward: Module {
         gateBias: [StoredTensor(level + gateUp + "_bias", rows: half(0))],
         upBias: [StoredTensor(level + gateUp + "_bias", rows: half(1))],
         downBias: [StoredTensor(level + down + "_bias")])
+    case .stacked(let gate, let up, let down):
+      let level = inExperts ? "^" : ""
+      return Places(
+        gate: [StoredTensor(level + gate)], up: [StoredTensor(level + up)],
+        down: [StoredTensor(level + down, transposed: true)])
     }
   }
 }
@@ -138,7 +146,8 @@ public func GeGLU(
     file: file, line: line, column: column)
 }
 
-/// A feed-forward without a gate: `down(activation(up(x)))`.
+/// A feed-forward without a gate: `down(activation(up(x)))`. Those of routed experts may also come
+/// as the two 3-D tensors `up_proj` and `down_proj`.
 public struct FeedForward: Module {
   var size: Int
   var activation: String
@@ -160,8 +169,12 @@ public struct FeedForward: Module {
   /// The output, of the shape of the input.
   public func callAsFunction(_ x: Tensor) -> Tensor {
     guard let width = x.axes.last else { return x }
-    return x.linear("up_proj", to: [x.trace.intermediate(size)], bias: bias)
+    func places(_ name: String) -> [StoredTensor]? {
+      x.trace.experts.map { _ in [StoredTensor(name + ".weight"), StoredTensor("^" + name)] }
+    }
+    let inner = x.trace.intermediate(size)
+    return x.linear("up_proj", to: [inner], bias: bias, stored: places("up_proj"))
       .applying(activation)
-      .linear("down_proj", to: [width], bias: bias)
+      .linear("down_proj", to: [width], bias: bias, stored: places("down_proj"))
   }
 }

@@ -87,7 +87,7 @@ public struct MultiTokenPrediction {
       tied
       ? table
       : trace.weight(
-        absolute: "lm_head.weight",
+        absolute: trace.environment.head + ".weight",
         [.vocabulary(trace.environment.vocabulary), .hidden(trace.environment.hidden)],
         role: .embedding)
     return (output, output.product(head, contracted: ["hidden"]))

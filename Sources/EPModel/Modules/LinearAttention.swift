@@ -205,15 +205,19 @@ public struct KimiDeltaAttention: Module {
 public struct LightningAttention: Module {
   var heads: Int
   var headSize: Int
+  var normEpsilon: Double
   /// Where it stands.
   public var location: SourceLocation?
 
-  /// Makes an attention.
+  /// Makes an attention; `normEpsilon` is that of the norm over all heads' outputs, for which
+  /// the published models do not take the model's.
   public init(
-    heads: Int, headSize: Int, file: String = #filePath, line: Int = #line, column: Int = #column
+    heads: Int, headSize: Int, normEpsilon: Double = 1e-6,
+    file: String = #filePath, line: Int = #line, column: Int = #column
   ) {
     self.heads = heads
     self.headSize = headSize
+    self.normEpsilon = normEpsilon
     location = SourceLocation(file, line, column)
   }
 
@@ -236,7 +240,9 @@ public struct LightningAttention: Module {
     let output = part(0, "key_dim").linearAttention(
       key: part(1, "key_dim"), value: part(2, "value_dim"), decay: decay, beta: nil, delta: false,
       scale: 1)
-    let normed = trace.scoped("norm") { RMSNorm().normalize(output, over: 2) }
+    let normed = trace.scoped("norm") {
+      RMSNorm(epsilon: normEpsilon).normalize(output, over: 2)
+    }
     let gate = x.linear("output_gate", to: [head, Axis("value_dim", headSize)]).sigmoid()
     return (gate * normed).linear("out_proj", to: [width])
   }

@@ -19,6 +19,7 @@ public struct Model {
   var epsilon: Double
   var precision: Precision
   var prefix: String
+  var head: String
   var ignored: [String]
   var parts: [Part]
   /// Where it stands.
@@ -33,10 +34,12 @@ public struct Model {
   ///   - epsilon: the epsilon of norms that do not set their own.
   ///   - precision: how weights are kept in memory.
   ///   - prefix: what checkpoint names of all weights but the head's begin with.
+  ///   - head: what checkpoint names of the head's weights begin with.
   ///   - ignoring: checkpoint tensors that may be there and are not read, `*` for any text.
   public init(
     _ name: String, vocabulary: Int, hidden: Int, epsilon: Double = 1e-6,
-    precision: Precision = .bf16, prefix: String = "model", ignoring: [String] = [],
+    precision: Precision = .bf16, prefix: String = "model", head: String = "lm_head",
+    ignoring: [String] = [],
     file: String = #filePath, line: Int = #line, column: Int = #column,
     @ModelBuilder _ parts: () -> [Part]
   ) {
@@ -46,6 +49,7 @@ public struct Model {
     self.epsilon = epsilon
     self.precision = precision
     self.prefix = prefix
+    self.head = head
     self.ignored = ignoring
     self.parts = parts()
     location = SourceLocation(file, line, column)

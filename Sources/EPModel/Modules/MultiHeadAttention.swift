@@ -1,8 +1,8 @@
 /// Softmax attention with query heads that share key and value heads: MHA when there are as many
 /// of one as of the other, GQA (Ainslie et al. 2023) or MQA when there are fewer.
 ///
-/// Weights: `q_proj`, `k_proj`, `v_proj`, `o_proj`, and as asked for `q_norm`, `k_norm`, `sinks`
-/// and `gate_proj`.
+/// Weights: `q_proj`, `k_proj`, `v_proj` (or one fused tensor), `o_proj`, and as asked for `q_norm`,
+/// `k_norm`, `sinks` and `gate_proj`.
 public struct MultiHeadAttention: Module {
   /// How queries and keys are normalised before the product.
   public enum QueryKeyNorm: Hashable, Sendable {
@@ -38,6 +38,14 @@ public struct MultiHeadAttention: Module {
     case projected
   }
 
+  /// How a checkpoint stores the projections to queries, keys and values.
+  public enum Storage: Hashable, Sendable {
+    /// `q_proj`, `k_proj` and `v_proj`.
+    case separate
+    /// One tensor of that name: queries of all heads, then keys, then values.
+    case fused(String)
+  }
+
   var heads: Int
   var keyValueHeads: Int
   var headSize: Int
@@ -53,6 +61,8 @@ public struct MultiHeadAttention: Module {
   var scale: Double?
   var valueScale: Double
   var temperature: (floor: Double, scale: Double)?
+  var clip: Double?
+  var storage: Storage
   /// Where it stands.
   public var location: SourceLocation?
 
@@ -74,12 +84,15 @@ public struct MultiHeadAttention: Module {
   ///   - scale: what logits are multiplied with; `1 / sqrt(headSize)` unless set.
   ///   - valueScale: what values are multiplied with.
   ///   - temperature: Llama 4's scaling of queries by position.
+  ///   - clip: queries, keys and values are cut at plus and minus that, before any rotation.
+  ///   - storage: how a checkpoint stores the projections.
   public init(
     heads: Int, keyValueHeads: Int? = nil, headSize: Int, valueSize: Int? = nil,
     rope: RotaryEmbedding?, norm: QueryKeyNorm = .none, bias: Bias = .none,
     gate: OutputGate = .none, window: Int? = nil, chunk: Int? = nil, sinks: Bool = false,
     softcap: Double? = nil, scale: Double? = nil, valueScale: Double = 1,
-    temperature: (floor: Double, scale: Double)? = nil,
+    temperature: (floor: Double, scale: Double)? = nil, clip: Double? = nil,
+    storage: Storage = .separate,
     file: String = #filePath, line: Int = #line, column: Int = #column
   ) {
     self.heads = heads
@@ -97,6 +110,8 @@ public struct MultiHeadAttention: Module {
     self.scale = scale
     self.valueScale = valueScale
     self.temperature = temperature
+    self.clip = clip
+    self.storage = storage
     location = SourceLocation(file, line, column)
   }
 
@@ -111,12 +126,14 @@ public struct MultiHeadAttention: Module {
           + "make the first a multiple of the second")
       return trace.void
     }
-    let biased = bias != .none
     let keyHeads = Axis.keyValueHeads(keyValueHeads)
-    var (query, gating) = self.query(x, biased: biased)
-    var key = x.linear("k_proj", to: [keyHeads, Axis("head_dim", headSize)], bias: biased)
-    let value = x.linear("v_proj", to: [keyHeads, Axis("value_dim", valueSize)], bias: biased)
-      .affine(factor: valueScale)
+    var (query, gating) = self.query(x)
+    let keyRows = keyValueHeads * headSize
+    var key = projected(x, "k_proj", [keyHeads, Axis("head_dim", headSize)], from: queryRows)
+    let value = clipped(
+      projected(
+        x, "v_proj", [keyHeads, Axis("value_dim", valueSize)], from: queryRows + keyRows)
+    ).affine(factor: valueScale)
     (query, key) = prepared(query, key)
     let sinkLogits = sinks ? trace.weight("sinks", [.heads(heads)]) : nil
     var output = query.attention(
@@ -129,19 +146,39 @@ public struct MultiHeadAttention: Module {
     return output.linear("o_proj", to: [width], bias: bias == .all)
   }
 
-  private func query(_ x: Tensor, biased: Bool) -> (query: Tensor, gate: Tensor?) {
+  private func query(_ x: Tensor) -> (query: Tensor, gate: Tensor?) {
+    let head = Axis.heads(heads)
     guard gate == .inQuery else {
-      return (
-        x.linear("q_proj", to: [.heads(heads), Axis("head_dim", headSize)], bias: biased), nil
-      )
+      return (projected(x, "q_proj", [head, Axis("head_dim", headSize)], from: 0), nil)
     }
-    let both = x.linear(
-      "q_proj", to: [.heads(heads), Axis("head_dim", headSize + valueSize)], bias: biased)
+    let both = projected(x, "q_proj", [head, Axis("head_dim", headSize + valueSize)], from: 0)
     return (
       both.slice("head_dim", from: 0, count: headSize),
       both.slice("head_dim", from: headSize, count: valueSize)
         .reshaped(["head_dim"], to: [Axis("value_dim", valueSize)])
     )
+  }
+
+  /// Rows of the query projection, the gate's among them if it stands there.
+  private var queryRows: Int { heads * (headSize + (gate == .inQuery ? valueSize : 0)) }
+
+  /// The projection of a name; in a fused tensor, its rows begin at `start`.
+  private func projected(_ x: Tensor, _ name: String, _ axes: [Axis], from start: Int) -> Tensor {
+    var places: (weight: [StoredTensor], bias: [StoredTensor])?
+    if case .fused(let whole) = storage {
+      let rows = StoredTensor.Rows.range(
+        start: start, count: TensorType(axes).elementsPerRow,
+        total: queryRows + keyValueHeads * (headSize + valueSize))
+      places = (
+        [StoredTensor(whole + ".weight", rows: rows)], [StoredTensor(whole + ".bias", rows: rows)]
+      )
+    }
+    return x.linear(
+      name, to: axes, bias: bias != .none, stored: places?.weight, biasStored: places?.bias)
+  }
+
+  private func clipped(_ x: Tensor) -> Tensor {
+    clip.map { x.clamped(low: -$0, high: $0) } ?? x
   }
 
   private func prepared(_ query: Tensor, _ key: Tensor) -> (Tensor, Tensor) {
@@ -155,6 +192,7 @@ public struct MultiHeadAttention: Module {
     case .full: normalize(RMSNorm(), over: 2)
     case .none, .perHeadAfterRope, .unweightedAfterRope: break
     }
+    (query, key) = (clipped(query), clipped(key))
     if let rope { (query, key) = (query.rotated(by: rope), key.rotated(by: rope)) }
     switch norm {
     case .perHeadAfterRope: normalize(RMSNorm(), over: 1)

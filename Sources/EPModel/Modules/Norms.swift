@@ -37,17 +37,20 @@ public struct RMSNorm: Module {
   }
 }
 
-/// Layer normalisation along the last axis, with weight and bias.
+/// Layer normalisation along the last axis, with a weight and, as a rule, a bias.
 public struct LayerNorm: Module {
   var epsilon: Double?
+  var bias: Bool
   /// Where it stands.
   public var location: SourceLocation?
 
   /// Makes a norm; epsilon is the model's unless set.
   public init(
-    epsilon: Double? = nil, file: String = #filePath, line: Int = #line, column: Int = #column
+    epsilon: Double? = nil, bias: Bool = true,
+    file: String = #filePath, line: Int = #line, column: Int = #column
   ) {
     self.epsilon = epsilon
+    self.bias = bias
     location = SourceLocation(file, line, column)
   }
 
@@ -57,6 +60,6 @@ public struct LayerNorm: Module {
     let axes = Array(x.axes.suffix(1))
     return x.normalized(
       "layer", over: axes.map(\.name), epsilon: epsilon ?? x.trace.environment.epsilon,
-      weight: x.trace.weight("weight", axes), bias: x.trace.weight("bias", axes))
+      weight: x.trace.weight("weight", axes), bias: bias ? x.trace.weight("bias", axes) : nil)
   }
 }

@@ -32,7 +32,8 @@ struct ModelTracer {
       if case .layers(let layers) = $1 { return $0 + layers.numbers.count } else { return $0 }
     }
     return Trace.Environment(
-      vocabulary: model.vocabulary, hidden: model.hidden, epsilon: model.epsilon, layers: layers)
+      vocabulary: model.vocabulary, hidden: model.hidden, epsilon: model.epsilon, layers: layers,
+      head: model.head)
   }
 
   private var prefix: [String] { model.prefix.split(separator: ".").map(String.init) }

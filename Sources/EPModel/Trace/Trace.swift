@@ -13,6 +13,8 @@ public final class Trace {
     public var epsilon: Double
     /// The number of decoder layers.
     public var layers: Int
+    /// What the names of the head's weights begin with.
+    public var head: String
   }
 
   /// The model around the function.
@@ -95,7 +97,8 @@ public final class Trace {
     return body()
   }
 
-  private static let libraryFolder = String(#filePath.dropLast("Trace/Trace.swift".count))
+  /// The sources of this package: modules that they make, as an importer does, stand nowhere.
+  private static let libraryFolder = String(#filePath.dropLast("EPModel/Trace/Trace.swift".count))
 
   private func define(_ type: TensorType) -> Int {
     function.values.append(type)

@@ -1,0 +1,122 @@
+import EPJSON
+import EPModel
+
+extension ConfigReader {
+  /// MiMo-V2-Flash: windows with sinks in most layers, which have more key heads and another base
+  /// than the others; scaled values.
+  func miMoV2Flash(_ names: WeightNames) throws(ImportError) -> Model {
+    let epsilonKey = try optional("layernorm_epsilon") == nil ? "rms_norm_eps" : "layernorm_epsilon"
+    let decoder = try decoder(names, epsilon: 1e-5, epsilonKey: epsilonKey)
+    let sizes = try grouped(hidden: decoder.hidden, derived: false)
+    let valueSize = try int("v_head_dim", in: Sizes.head)
+    try requireSlidingSizes(sizes, valueSize: valueSize)
+    try require("add_swa_attention_sink_bias", true, else: "is ignored by transformers")
+    try require("add_full_attention_sink_bias", false, else: "is ignored by transformers")
+    let slides = try slidingLayers(decoder.layers)
+    let window = try slidingWindow()
+    let (full, sliding) = try ropes(size: sizes.headSize)
+    let bias = try flag("attention_bias", default: false)
+    let valueScale = try real("attention_value_scale", default: 1)
+    try requireSiLU()
+    try require("n_shared_experts", else: "is ignored by transformers")
+    let router = try sigmoidRouter(scale: 1, groups: 1)
+    let size = try int("moe_intermediate_size", in: Sizes.inner)
+    let count = try int("n_routed_experts", or: "num_local_experts", in: Sizes.experts)
+    let dense = SwiGLU(try int("intermediate_size", in: Sizes.inner))
+    let sparse = try mixtureLayers(decoder.layers)
+    return decoder.model(ignoring: ["\(names.prefix).mtp.*"]) { layer in
+      Block {
+        MultiHeadAttention(
+          heads: sizes.heads, keyValueHeads: sizes.keyValueHeads * (slides[layer] ? 2 : 1),
+          headSize: sizes.headSize, valueSize: valueSize, rope: slides[layer] ? sliding : full,
+          bias: bias ? .queryKeyValue : .none, window: slides[layer] ? window : nil,
+          sinks: slides[layer], valueScale: valueScale
+        )
+        .renaming(["sinks": "attention_sink_bias"])
+      } feedForward: {
+        if sparse[layer] {
+          MixtureOfExperts {
+            router
+            RoutedExperts(count) { SwiGLU(size) }
+          }
+        } else {
+          dense
+        }
+      }
+    }
+  }
+
+  /// Sliding layers have twice the key heads; fields that say otherwise are ignored by transformers.
+  private func requireSlidingSizes(
+    _ sizes: GroupedFields, valueSize: Int
+  ) throws(ImportError) {
+    let reason = "is ignored by transformers, and differs from what it takes"
+    try require("swa_num_attention_heads", .int(sizes.heads), else: reason)
+    try require("swa_num_key_value_heads", .int(2 * sizes.keyValueHeads), else: reason)
+    try require("swa_head_dim", .int(sizes.headSize), else: reason)
+    try require("swa_v_head_dim", .int(valueSize), else: reason)
+  }
+
+  /// How many tokens a sliding layer sees: `sliding_window_size` does not count the token itself.
+  private func slidingWindow() throws(ImportError) -> Int {
+    if let size = try optionalInt("sliding_window_size", in: Sizes.tokens) {
+      try require("sliding_window", .int(size), .int(size + 1), else: "is not the same window")
+      try require("attention_chunk_size", .int(size), else: "is not the same window")
+      return size + 1
+    }
+    ignore("attention_chunk_size")
+    return try int("sliding_window", in: Sizes.tokens)
+  }
+
+  private func slidingLayers(_ layers: Int) throws(ImportError) -> [Bool] {
+    guard let pattern = try optionalInts("hybrid_layer_pattern", in: 0...1) else {
+      let kinds = try kinds(
+        "layer_types", layers: layers, of: ["full_attention", "sliding_attention"],
+        default: { $0 == 0 || ($0 + 1) % 6 == 0 ? "full_attention" : "sliding_attention" })
+      return kinds.map { $0 == "sliding_attention" }
+    }
+    if pattern.count != layers {
+      throw refusal("hybrid_layer_pattern", "has \(pattern.count) elements for \(layers) layers")
+    }
+    return pattern.map { $0 == 1 }
+  }
+
+  private func mixtureLayers(_ layers: Int) throws(ImportError) -> [Bool] {
+    guard let flags = try optionalInts("moe_layer_freq", in: 0...1) else {
+      return try sparseLayers(layers, firstDense: 1)
+    }
+    if flags.count != layers {
+      throw refusal("moe_layer_freq", "has \(flags.count) elements for \(layers) layers")
+    }
+    return flags.map { $0 == 1 }
+  }
+
+  /// The rotations of full and of sliding layers.
+  private func ropes(size: Int) throws(ImportError) -> (RotaryEmbedding, RotaryEmbedding) {
+    func rope(_ theta: Double, _ factor: Double?) -> RotaryEmbedding {
+      RotaryEmbedding(theta: theta, rotated: Int(Double(size) * (factor ?? 0.334)))
+    }
+    let range = 1e-3...1e15
+    if let both = try optionalObject("rope_parameters"),
+      let full = try both.optionalObject("full_attention"),
+      let sliding = try both.optionalObject("sliding_attention")
+    {
+      for one in [full, sliding] {
+        try one.require("rope_type", "default", else: "is a scaling that is not known here")
+      }
+      return (
+        rope(
+          try full.real("rope_theta", in: range),
+          try full.optionalReal("partial_rotary_factor", in: 0...1)),
+        rope(
+          try sliding.real("rope_theta", in: range),
+          try sliding.optionalReal("partial_rotary_factor", in: 0...1))
+      )
+    }
+    let factor = try optionalReal("partial_rotary_factor", in: 0...1)
+    return (
+      rope(try real("rope_theta", in: range), factor),
+      rope(try real("swa_rope_theta", in: range), factor)
+    )
+  }
+}
