@@ -23,6 +23,9 @@ let package = Package(
   products: [
     .library(name: "EPModel", targets: ["EPModel"])
   ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
   targets: [
     // The DSL. A leaf: a model file needs this one module and nothing else.
     .target(name: "EPModel", swiftSettings: strict),
@@ -50,6 +53,10 @@ let package = Package(
     .target(name: "EPIR", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
     .testTarget(name: "EPIRTests", dependencies: ["EPIR"], swiftSettings: strict),
 
+    // The files under models/, compiled and run one by one.
+    .testTarget(
+      name: "ModelFileTests", dependencies: ["EPModel", "EPIR", "EPJSON"], swiftSettings: strict),
+
     // Plans: the type, its JSON form, its verifier and what each rank makes of it.
     .target(name: "EPPlan", dependencies: ["EPModel", "EPJSON", "EPIR"], swiftSettings: strict),
 
@@ -61,6 +68,14 @@ let package = Package(
       name: "EPCompiler", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan"],
       swiftSettings: strict),
     .testTarget(name: "EPCompilerTests", dependencies: ["EPCompiler"], swiftSettings: strict),
+
+    // The command: thin.
+    .executableTarget(
+      name: "epc",
+      dependencies: [
+        "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPCompiler", "EPModelLoader",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: strict),
 
     // Checkpoints: safetensors files, mapped and read by slice; the conversions are C.
     .target(name: "CEPCheckpoint", cSettings: strictC),

@@ -126,9 +126,14 @@ extension FunctionSharder {
     let contracted = operation.kind == .contract ? operation.attributes.texts("contract") : []
     let blocked = forbidden + contracted
     var forms: [(role: String, old: Int, made: (value: Int, layout: Layout))] = []
+    let meetsParts = operation.operands.contains { operand in
+      guard case .value(let old) = operand.reference else { return false }
+      return values[old]?.layout.axis.map { !blocked.contains($0) } ?? false
+    }
     for operand in operation.operands {
       guard case .value(let old) = operand.reference else { continue }
-      var made = try form(old, .whole)
+      let isPartial = values[old]?.layout.isPartial ?? false
+      var made = try form(old, isPartial && meetsParts ? .replicated : .whole)
       if let axis = made.layout.axis, blocked.contains(axis) { made = try form(old, .replicated) }
       forms.append((operand.role, old, made))
     }

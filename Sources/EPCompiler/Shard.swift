@@ -73,7 +73,7 @@ struct FunctionSharder {
 
   /// A form that an operation asks for.
   enum Wish {
-    /// Any form but a partial sum.
+    /// Any form but a partial sum, which becomes each rank's own tokens.
     case whole
     /// All tokens, all elements.
     case replicated
@@ -129,7 +129,8 @@ struct FunctionSharder {
       let made = try form(port.value, wish)
       result.results.append(Function.Port(port.name, made.value))
     }
-    return ShardedFunction(result, sharding: sharding, cacheParts: cacheParts)
+    return ShardedFunction(
+      result.withoutDeadOperations(), sharding: sharding, cacheParts: cacheParts)
   }
 
   private mutating func addParameter(_ parameter: Function.Port) {
@@ -165,7 +166,8 @@ struct FunctionSharder {
     guard var current = values[old] else { throw OpError("%\(old) is not defined") }
     if mesh.tp == 1 { return current }
     if current.layout.isPartial {
-      let isScattered = wish == .own && current.layout.rows == .tokens
+      // The cheapest way to whole rows leaves each rank with its own tokens.
+      let isScattered = wish != .replicated && current.layout.rows == .tokens
       current =
         isScattered
         ? try convert(current, "reduce_scatter") : try convert(current, "all_reduce")

@@ -3,6 +3,8 @@ public struct Diagnostic: Error, Hashable, Sendable {
   /// How bad it is.
   public enum Severity: String, Hashable, Sendable {
     case error, warning, note
+    /// An error in another tool's words, which name the place themselves.
+    case quoted
   }
 
   /// A stable kebab-case identifier.
@@ -26,7 +28,8 @@ public struct Diagnostic: Error, Hashable, Sendable {
 extension Diagnostic: CustomStringConvertible {
   /// The line a user reads: `models/k2.swift:12:5: error: ... [id]`.
   public var description: String {
-    (place.isEmpty ? "" : place + ": ") + "\(severity.rawValue): \(message) [\(id)]"
+    severity == .quoted
+      ? message : (place.isEmpty ? "" : place + ": ") + "\(severity.rawValue): \(message) [\(id)]"
   }
 }
 

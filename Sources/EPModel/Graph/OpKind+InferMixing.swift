@@ -15,6 +15,13 @@ extension Operation {
     if let sinks = read.optional("sinks") {
       try read.require(sinks.axes == [query.axes[1]], "sinks are \(sinks), one a query head")
     }
+    for name in ["window", "chunk"] where attributes[name] != nil {
+      let count = attributes.int(name)
+      try read.require(count > 0, "a \(name) of \(count) tokens; a row sees at least itself")
+    }
+    try read.require(
+      attributes.real("softcap", default: 1) > 0,
+      "logits are capped at \(attributes.real("softcap")), which is not positive")
     try requireSelection(read)
     try read.requireCache(
       .keyValue, parts: [Array(key.axes.dropFirst()), Array(value.axes.dropFirst())])
@@ -115,6 +122,10 @@ extension Operation {
       attributes.int("experts") > 0 && experts < 1 << 24 && topK > 0 && topK <= experts,
       "top-\(topK) of \(experts) experts")
     try checkGroups(read, experts: experts)
+    for name in ["temperature", "capacity_factor", "top_p"] {
+      let value = attributes.real(name, default: 1)
+      try read.require(value > 0, "a router's \(name) is positive, not \(value)")
+    }
     if let bias = read.optional("bias") {
       try read.require(
         bias.axes.count == 1 && bias.axes[0].size == experts,

@@ -59,6 +59,9 @@ public struct MixtureOfExperts: Module {
         "an expert cannot hold a mixture of experts; use HierarchicalRouter for two levels")
       return trace.void
     }
+    guard trace.located(experts.location, { experts.isCountable(trace) }) else {
+      return trace.void
+    }
     let routes = router(x, experts: experts.count, identity: experts.identity)
     var output = trace.located(experts.location) { experts.output(x, routes) }
     for expert in shared {
@@ -169,13 +172,19 @@ public struct RoutedExperts {
     location = SourceLocation(file, line, column)
   }
 
+  /// Whether there are experts to route to; a diagnostic says so if not.
+  func isCountable(_ trace: Trace) -> Bool {
+    if count <= 0 {
+      trace.diagnose("expert-count", "\(count) routed experts; a mixture has at least one")
+    } else if identity < 0 {
+      trace.diagnose("expert-count", "\(identity) experts that return their input; 0 means none")
+    }
+    return count > 0 && identity >= 0
+  }
+
   func output(_ x: Tensor, _ routes: Routes) -> Tensor {
     guard let width = x.axes.last else { return x }
     let trace = x.trace
-    if count <= 0 {
-      trace.diagnose("expert-count", "\(count) routed experts; a mixture has at least one")
-      return trace.void
-    }
     let input = latent.map { x.linear("latent_in", to: [Axis("latent", $0)]) } ?? x
     let sent = input.dispatched(to: routes, experts: count, weighted: weighting == .input)
     trace.experts = .experts(count)

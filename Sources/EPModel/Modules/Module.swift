@@ -43,7 +43,18 @@ extension Module {
   }
 }
 
-struct NamedModule: Module {
+/// A module that changes how another one is seen.
+protocol WrappingModule: Module {
+  /// The module inside.
+  var base: any Module { get }
+}
+
+extension WrappingModule {
+  /// The module behind all wrappings.
+  var innermost: any Module { (base as? any WrappingModule)?.innermost ?? base }
+}
+
+struct NamedModule: WrappingModule {
   var base: any Module
   var ownName: String
 
@@ -52,7 +63,7 @@ struct NamedModule: Module {
   func callAsFunction(_ x: Tensor) -> Tensor { base(x) }
 }
 
-struct RenamedModule: Module {
+struct RenamedModule: WrappingModule {
   var base: any Module
   var renaming: [(from: [String], to: [String])]
 

@@ -22,6 +22,8 @@ public enum Scoring: Hashable, Sendable {
   /// Softmax of logits plus Gumbel noise, over a temperature; noise is drawn from `seed`, the
   /// token's position and the expert, so that a run can be repeated. Without a seed, no noise.
   case gumbelSoftmax(temperature: Double, seed: Int? = nil)
+  /// The logits as they are, for a router that computes its scores itself.
+  case linear
   /// PhiMoE's SparseMixer: two experts, one after the other, each by a softmax over those near it.
   case sparseMixer(jitter: Double)
 
@@ -34,6 +36,7 @@ public enum Scoring: Hashable, Sendable {
     case .gumbelSoftmax(let temperature, let seed):
       return [("scoring", "gumbel_softmax"), ("temperature", .real(temperature))]
         + (seed.map { [("seed", .int($0))] } ?? [])
+    case .linear: return [("scoring", "none")]
     case .sparseMixer(let jitter): return [("scoring", "sparse_mixer"), ("jitter", .real(jitter))]
     }
   }
@@ -115,7 +118,7 @@ public struct Router: ExpertRouter {
   ///   - scale: what weights are multiplied with.
   ///   - limit: the limit to the best groups.
   ///   - capacityFactor: an expert takes at most `factor * tokens * k / experts` tokens of a
-  ///     sequence in a step, the earliest ones (GShard); further ones skip it.
+  ///     sequence in a step, rounded up, the earliest ones (GShard); further ones skip it.
   ///   - modalities: the experts that tokens of modality 0, 1, ... may use; none for all.
   ///   - balanceLoss: the coefficient of the load-balancing loss, for training.
   public init(
@@ -157,20 +160,42 @@ public struct Router: ExpertRouter {
 
   /// The experts and weights for the rows of `x`.
   public func callAsFunction(_ x: Tensor, experts: Int, identity: Int) -> Routes {
+    route(x, named: "gate", experts: experts, identity: identity)
+  }
+
+  /// The routes for the rows of `x`, with the weights under `name`; `outer` is the choice of groups
+  /// of a two-level router.
+  func route(
+    _ x: Tensor, named name: String, experts: Int, identity: Int, outer: Routes? = nil,
+    groups: Int? = nil
+  ) -> Routes {
     x.trace.located(location) {
       let all = Axis("experts", experts + identity)
-      let logits = x.linear("gate", to: [all], bias: bias, role: .router)
+      let logits = x.linear(name, to: [all], bias: bias, role: .router)
       let correction =
         correctionBias
-        ? x.trace.weight("gate.e_score_correction_bias", [all], role: .router) : nil
-      return route(logits, correction: correction, experts: experts, identity: identity, outer: nil)
+        ? x.trace.weight(name + ".e_score_correction_bias", [all], role: .router) : nil
+      return routes(
+        logits: logits, correction: correction, experts: experts, identity: identity,
+        tableName: name + ".tid2eid", outer: outer, groups: groups)
     }
   }
 
-  /// The routes that follow from logits; `outer` is the choice of groups of a two-level router.
-  func route(
-    _ logits: Tensor, correction: Tensor?, experts: Int, identity: Int, outer: Routes?,
-    groups: Int? = nil
+  /// The routes that follow from logits `[tokens, experts + identity]` made elsewhere.
+  ///
+  /// A router of its own kind makes logits as it likes and leaves scoring and selection to this;
+  /// `correction` is added to the scores for the selection only.
+  public func routes(
+    logits: Tensor, correction: Tensor? = nil, experts: Int, identity: Int = 0
+  ) -> Routes {
+    routes(
+      logits: logits, correction: correction, experts: experts, identity: identity,
+      tableName: "gate.tid2eid", outer: nil, groups: nil)
+  }
+
+  private func routes(
+    logits: Tensor, correction: Tensor?, experts: Int, identity: Int, tableName: String,
+    outer: Routes?, groups: Int?
   ) -> Routes {
     let trace = logits.trace
     var attributes = Attributes([
@@ -205,7 +230,7 @@ public struct Router: ExpertRouter {
       ids = trace.ids
       if stored {
         table = trace.weight(
-          "gate.tid2eid", [.vocabulary(trace.environment.vocabulary), Axis("top_k", count)],
+          tableName, [.vocabulary(trace.environment.vocabulary), Axis("top_k", count)],
           role: .router)
       }
     }
@@ -238,16 +263,8 @@ public struct HierarchicalRouter: ExpertRouter {
 
   /// The experts and weights for the rows of `x`.
   public func callAsFunction(_ x: Tensor, experts: Int, identity: Int) -> Routes {
-    x.trace.located(inner.location) {
-      let groupAxis = Axis("experts", groups)
-      let groupLogits = x.linear("group_gate", to: [groupAxis], bias: outer.bias, role: .router)
-      let chosen = outer.route(
-        groupLogits, correction: nil, experts: groups, identity: 0, outer: nil)
-      let logits = x.linear(
-        "gate", to: [Axis("experts", experts + identity)], bias: inner.bias, role: .router)
-      return inner.route(
-        logits, correction: nil, experts: experts, identity: identity, outer: chosen,
-        groups: groups)
-    }
+    let chosen = outer.route(x, named: "group_gate", experts: groups, identity: 0)
+    return inner.route(
+      x, named: "gate", experts: experts, identity: identity, outer: chosen, groups: groups)
   }
 }

@@ -91,7 +91,7 @@ struct ModelTracer {
     var x = ids ? trace.ids : trace.parameter("x", residual)
     var hidden: Tensor?
     for module in modules {
-      if module is LanguageModelHead { hidden = x }
+      if ModelTracer.innermost(module) is LanguageModelHead { hidden = x }
       x = x.through(module, named: ModelTracer.defaultName(of: module))
     }
     finish(trace, results: [(ids ? "x" : "logits", x), ("hidden", hidden)])
@@ -100,7 +100,12 @@ struct ModelTracer {
 
   private var residual: TensorType { TensorType([.tokens, .hidden(model.hidden)]) }
 
+  private static func innermost(_ module: any Module) -> any Module {
+    (module as? any WrappingModule)?.innermost ?? module
+  }
+
   private static func defaultName(of module: any Module) -> String {
+    let module = innermost(module)
     switch module {
     case is Embedding: return "embed_tokens"
     case is RMSNorm, is LayerNorm: return "norm"

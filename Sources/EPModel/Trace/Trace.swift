@@ -38,8 +38,9 @@ public final class Trace {
   /// compiler may hold shared experts whole where it splits dense feed-forwards.
   var isInSharedExpert = false
 
-  /// The inner axis of a feed-forward.
-  func intermediate(_ size: Int) -> Axis {
+  /// The inner axis of a feed-forward; tensor parallelism splits it. In shared experts it has a
+  /// name of its own, by which the compiler may treat it apart.
+  public func intermediate(_ size: Int) -> Axis {
     isInSharedExpert ? Axis("shared_intermediate", size, split: .tensor) : .intermediate(size)
   }
 

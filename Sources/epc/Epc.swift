@@ -1,0 +1,33 @@
+import ArgumentParser
+import EPIR
+import Glibc
+
+/// The command. Everything it does is in the libraries; here are flags, files and exit codes.
+@main
+struct Epc: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "epc",
+    abstract: "A compiler for Mixture-of-Experts language models.",
+    discussion: """
+      A model is one Swift file; epc compiles it, for a cluster and a workload, to an \
+      expert-parallel plan that is sharded, verified and ready to run.
+
+        epc compile models/k2.swift --ep 320 --phase decode -o plan.json
+        epc show plan.json
+
+      Exit codes: 0 done; 1 the input was refused, the reason is on stderr; 64 wrong flags.
+      """,
+    version: "0.1.0",
+    subcommands: [
+      CompileCommand.self, VerifyCommand.self,
+      ClustersCommand.self,
+    ])
+}
+
+/// Runs a command's work, printing diagnostics on stderr and ending with exit code 1 if it fails.
+func reporting(_ work: () throws(Diagnostics) -> Void) throws {
+  do throws(Diagnostics) { try work() } catch {
+    Terminal.error(error.description)
+    throw ExitCode(1)
+  }
+}

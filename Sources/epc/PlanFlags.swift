@@ -1,0 +1,169 @@
+import ArgumentParser
+import EPCompiler
+import EPCost
+import EPIR
+import EPModel
+import EPPlan
+
+/// The flags that say what to compile a model for.
+struct PlanFlags: ParsableArguments {
+  @Option(
+    help: "The devices: NAME:COUNT such as h200:32, or a JSON file. 'epc clusters' lists names.")
+  var cluster: String?
+
+  @Option(help: "What the plan does: prefill, decode or unified.")
+  var phase: String = "unified"
+
+  @Option(
+    help: ArgumentHelp(
+      "A pool for prefill, beside one for decode.",
+      discussion: "Sizes by name: 'ep=32,tp=4,dp=8,pp=1,tokens=16384,batch=8,redundant=32'.",
+      valueName: "sizes"))
+  var prefill: String?
+
+  @Option(help: ArgumentHelp("A pool for decode, beside one for prefill.", valueName: "sizes"))
+  var decode: String?
+
+  @Option(help: "Ranks that share the routed experts. EP_SIZE in the environment is the default.")
+  var ep: Int?
+
+  @Option(
+    help: "Groups of ranks with sequences of their own. DP_SIZE in the environment is the default.")
+  var dp: Int?
+
+  @Option(help: "Ranks that share attention heads. TP_SIZE in the environment is the default.")
+  var tp: Int?
+
+  @Option(help: "Pipeline stages.")
+  var pp: Int?
+
+  @Option(help: "Sequences for each device.")
+  var batch: Int?
+
+  @Option(name: .customLong("tokens-per-gpu"), help: "Tokens of a prefill step for each device.")
+  var tokensPerDevice: Int?
+
+  @Option(help: "Average length of a sequence, in tokens.")
+  var context: Int = 4096
+
+  @Option(help: "Slots for experts beyond one each; as few as come out even unless set.")
+  var redundantExperts: Int?
+
+  @Option(help: "MTP depths to run; all the model has unless set.")
+  var mtp: Int?
+
+  @Option(help: "Number format of all weights: fp32, bf16, fp16, fp8, int8, int4, mxfp4, nvfp4.")
+  var weights: String?
+
+  @Option(help: "Number format of activations and caches: bf16, fp16 or fp32.")
+  var activations: String = "bf16"
+
+  @Option(help: "Room for routed rows on a rank, as a multiple of an even share.")
+  var capacityFactor: Double = 2
+
+  /// The request that the flags make.
+  func request() throws(Diagnostics) -> CompileRequest {
+    let catalog = HardwareCatalog.standard(
+      environment: Terminal.environment, executable: Terminal.executable)
+    var request = CompileRequest(hardware: try catalog.hardware(named: "h200"))
+    if let cluster {
+      request.cluster = try catalog.cluster(cluster)
+      request.defaultHardware = request.cluster?.hardware ?? request.defaultHardware
+    }
+    request.context = context
+    request.drafts = mtp
+    request.activations = try PlanFlags.activations(activations)
+    if let weights {
+      guard let format = Precision.Format(rawValue: weights) else {
+        throw PlanFlags.unknown("--weights", weights, Precision.Format.allCases.map(\.rawValue))
+      }
+      let other: Precision.Format = format == .fp32 || format == .fp16 ? format : .bf16
+      request.precision = Precision(linear: format, experts: format, other: other)
+    }
+    if !(capacityFactor >= 1 && capacityFactor <= 1e6) {
+      throw Diagnostics("flag", "'--capacity-factor \(capacityFactor)'; it is at least 1")
+    }
+    request.capacityFactor = capacityFactor
+    request.pools = try pools()
+    return request
+  }
+
+  private func pools() throws(Diagnostics) -> [CompileRequest.PoolRequest] {
+    if let prefill, let decode {
+      if [ep, dp, tp, pp, batch, tokensPerDevice, redundantExperts].contains(where: { $0 != nil }) {
+        throw Diagnostics(
+          "flag", "with '--prefill' and '--decode' sizes stand in those, as in '--decode ep=144'")
+      }
+      return [
+        try PlanFlags.pool(.prefill, prefill, flag: "--prefill"),
+        try PlanFlags.pool(.decode, decode, flag: "--decode"),
+      ]
+    }
+    if prefill != nil || decode != nil {
+      throw Diagnostics(
+        "flag",
+        "'--prefill' and '--decode' come together; one pool is '--phase prefill' or "
+          + "'--phase decode'")
+    }
+    guard let role = Pool.Role(rawValue: phase) else {
+      throw PlanFlags.unknown("--phase", phase, Pool.Role.allCases.map(\.rawValue))
+    }
+    var pool = CompileRequest.PoolRequest(role)
+    pool.ep = try PlanFlags.size(ep, "EP_SIZE")
+    pool.dp = try PlanFlags.size(dp, "DP_SIZE")
+    pool.tp = try PlanFlags.size(tp, "TP_SIZE")
+    pool.pp = pp
+    pool.batch = batch
+    pool.tokensPerDevice = tokensPerDevice
+    pool.redundantExperts = redundantExperts
+    return [pool]
+  }
+
+  private static func pool(
+    _ role: Pool.Role, _ text: String, flag: String
+  ) throws(Diagnostics) -> CompileRequest.PoolRequest {
+    var pool = CompileRequest.PoolRequest(role)
+    for part in text.split(separator: ",") {
+      let pair = part.split(separator: "=", maxSplits: 1).map(String.init)
+      guard pair.count == 2, let value = Int(pair[1]) else {
+        throw Diagnostics("flag", "'\(part)' in '\(flag)' is no size; write 'ep=32'")
+      }
+      switch pair[0] {
+      case "ep": pool.ep = value
+      case "dp": pool.dp = value
+      case "tp": pool.tp = value
+      case "pp": pool.pp = value
+      case "batch": pool.batch = value
+      case "tokens": pool.tokensPerDevice = value
+      case "redundant": pool.redundantExperts = value
+      default:
+        throw unknown(
+          "a size of \(flag)", pair[0], ["ep", "dp", "tp", "pp", "batch", "tokens", "redundant"])
+      }
+    }
+    return pool
+  }
+
+  /// A flag's value, or else that of a variable of the environment.
+  private static func size(_ flag: Int?, _ variable: String) throws(Diagnostics) -> Int? {
+    if let flag { return flag }
+    guard let text = Terminal.environment[variable], !text.isEmpty else { return nil }
+    guard let value = Int(text), value > 0 else {
+      throw Diagnostics("environment", "\(variable) is '\(text)'; it is a positive number")
+    }
+    return value
+  }
+
+  private static func activations(_ text: String) throws(Diagnostics) -> Precision.Format {
+    let known: [Precision.Format] = [.bf16, .fp16, .fp32]
+    guard let format = Precision.Format(rawValue: text), known.contains(format) else {
+      throw unknown("--activations", text, known.map(\.rawValue))
+    }
+    return format
+  }
+
+  static func unknown(_ flag: String, _ text: String, _ known: [String]) -> Diagnostics {
+    Diagnostics(
+      "flag", "'\(text)' is no value of \(flag); known are \(known.joined(separator: ", "))")
+  }
+}
