@@ -41,9 +41,23 @@ public struct Memory: @unchecked Sendable {
     precondition(other.bytes <= bytes, "a copy fits where it goes")
     unsafe base.copyMemory(from: other.base, byteCount: other.bytes)
   }
+
+  /// Copies numbers of the host to the start of this place.
+  public func copy(from numbers: some Collection<Int32>) {
+    precondition(4 * numbers.count <= bytes, "a copy fits where it goes")
+    for (index, number) in numbers.enumerated() { unsafe indices[index] = number }
+  }
+
+  /// Copies numbers of the host to the start of this place.
+  public func copy(from numbers: some Collection<Float>) {
+    precondition(4 * numbers.count <= bytes, "a copy fits where it goes")
+    for (index, number) in numbers.enumerated() { unsafe reals[index] = number }
+  }
 }
 
 /// Memory of the host that lives as long as this object, aligned for vectors, zero at first.
+///
+/// `memory` does not keep the object: hold on to it while the place is used.
 @safe
 public final class Storage: @unchecked Sendable {
   /// All of it.

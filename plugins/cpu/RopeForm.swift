@@ -24,16 +24,14 @@ struct RopeForm {
     vectors = x.elementsPerRow / size
     rotated = attributes.int("rotated")
     isInterleaved = attributes.text("layout") == "interleaved"
-    factor = 1
+    factor = attributes.real("attention_factor", default: 1)
     let theta = attributes.real("theta")
     let rotated = self.rotated
     var rates = (0..<(rotated / 2)).map { 1 / pow(theta, Double(2 * $0) / Double(rotated)) }
     switch attributes.text("scaling") {
     case "", "none": break
     case "linear": rates = rates.map { $0 / attributes.real("factor", default: 1) }
-    case "yarn":
-      rates = RopeForm.yarn(rates, attributes, theta: theta)
-      factor = attributes.real("attention_factor", default: 1)
+    case "yarn": rates = RopeForm.yarn(rates, attributes, theta: theta)
     case "llama3": rates = rates.map { RopeForm.llama3($0, attributes) }
     default: throw op.unsupported("there is no scaling '\(attributes.text("scaling"))'")
     }

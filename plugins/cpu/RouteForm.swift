@@ -39,7 +39,8 @@ struct RouteForm {
     let isTopTwo = attributes.text("group_score") == "top2_sum"
     unsafe route = unsafe epc_route(
       experts: attributes.int("experts") + attributes.int("identity_experts"),
-      top_k: attributes.int("top_k"), scoring: scoring, selection: selection,
+      weighted_experts: attributes.int("experts"), top_k: attributes.int("top_k"), scoring: scoring,
+      selection: selection,
       top_p: attributes.real("top_p"), groups: groups,
       groups_kept: attributes.int("groups_kept"), groups_by_top_two: isTopTwo,
       normalize: attributes.flag("normalize"),
@@ -64,9 +65,10 @@ struct RouteForm {
       step.positions(of: kind).indices, count, scratch.doubles, arguments.results[0].indices,
       arguments.results[1].reals)
     guard let capacityFactor else { return }
+    let (topK, weighted) = unsafe (route.top_k, route.weighted_experts)
     let counts = step.scratch.take(bytes: 4 * experts)
     for span in step.spans {
-      let most = capacityFactor * Double(span.rows.count * choices) / Double(experts)
+      let most = capacityFactor * Double(span.rows.count) * Double(topK) / Double(weighted)
       unsafe epc_ref_route_capacity(
         experts, Int(min(most.rounded(.up), 1e15)), span.rows.count, choices, counts.indices,
         arguments.results[0].indices + span.rows.lowerBound * choices,

@@ -185,7 +185,9 @@ typedef enum { EPC_SELECT_TOP_K, EPC_SELECT_TOP_P, EPC_SELECT_HASH } epc_selecti
 
 /// A router; fields as the attributes of `route`. Counts are 0 where there is no such thing.
 typedef struct {
-  size_t experts, top_k;
+  /// All experts, and those of them that have weights.
+  size_t experts, weighted_experts;
+  size_t top_k;
   epc_scoring scoring;
   epc_selection selection;
   double top_p;
@@ -221,8 +223,8 @@ void epc_ref_pack(const float *x, size_t width, const int32_t *rows, const float
 /// y[places[i]] = x[i].
 void epc_ref_unpack(const float *x, size_t width, const int32_t *places, size_t count, float *y);
 
-/// y[r] = sum over a row's experts, in their order, of weight * returned[places[r, k]]; experts
-/// numbered from `experts` on return `identity[r]`, if not null.
+/// y[r] = sum over k of weight * returned[places[r, k]], the weight 1 if unweighted; experts numbered
+/// from `experts` on return `identity[r]`, if not null, and are always weighted.
 void epc_ref_combine(const float *returned, const int32_t *places, const int32_t *indices,
                      const float *weights, const float *identity, size_t experts, bool unweighted,
                      size_t rows, size_t top_k, size_t width, double *scratch, float *y);

@@ -25,24 +25,13 @@ void epc_ref_combine(const float *returned, const int32_t *places, const int32_t
                      size_t rows, size_t top_k, size_t width, double *scratch, float *y) {
   for (size_t r = 0; r < rows; r++) {
     memset(scratch, 0, width * sizeof(double));
-    // By expert, whatever order the router listed them in: the least one above the last.
-    int32_t last = -1;
-    for (;;) {
-      size_t next = top_k;
-      for (size_t k = 0; k < top_k; k++) {
-        const int32_t expert = indices[r * top_k + k];
-        if (expert <= last) continue;
-        if (next == top_k || expert < indices[r * top_k + next]) next = k;
-      }
-      if (next == top_k) break;
-      last = indices[r * top_k + next];
-      const double weight = unweighted ? 1 : (double)weights[r * top_k + next];
-      const float *row = NULL;
-      if ((size_t)last >= experts) {
-        row = identity == NULL ? NULL : identity + r * width;
-      } else {
-        row = returned + (size_t)places[r * top_k + next] * width;
-      }
+    for (size_t k = 0; k < top_k; k++) {
+      const size_t choice = r * top_k + k;
+      if (indices[choice] < 0) continue;
+      const bool is_identity = (size_t)indices[choice] >= experts;
+      const double weight = unweighted && !is_identity ? 1 : (double)weights[choice];
+      const float *row = is_identity ? identity : returned + (size_t)places[choice] * width;
+      if (is_identity && row != NULL) row += r * width;
       for (size_t j = 0; j < width && row != NULL; j++) scratch[j] += weight * (double)row[j];
     }
     for (size_t j = 0; j < width; j++) y[r * width + j] = (float)scratch[j];

@@ -45,8 +45,8 @@ void epc_ref_linear_attention(const epc_linear_attention *attention, const float
         double added = (double)v[j];
         if (attention->delta) {
           for (size_t i = 0; i < n; i++) added -= (double)k[i] * (double)s[i * m + j];
-          added *= (double)beta[r * heads + h];
         }
+        if (beta != NULL) added *= (double)beta[r * heads + h];
         double sum = 0;
         for (size_t i = 0; i < n; i++) {
           s[i * m + j] = (float)((double)s[i * m + j] + (double)k[i] * added);

@@ -14,7 +14,7 @@ static uint64_t mixed(uint64_t x) {
 
 /// Gumbel noise for an expert at a position: -log(-log(u)).
 static double gumbel(uint64_t seed, int32_t position, size_t expert) {
-  const uint64_t bits = mixed(mixed(seed ^ mixed((uint64_t)(uint32_t)position)) + expert);
+  const uint64_t bits = mixed(mixed(mixed(seed) ^ (uint64_t)(uint32_t)position) ^ expert);
   const double u = ((double)(bits >> 11) + 0.5) * 0x1p-53;
   return -log(-log(u));
 }
@@ -145,8 +145,9 @@ static void hash_experts(const epc_route *route, int32_t id, const float *table,
                          const double *logits, const double *scores, int32_t *indices,
                          double *weights) {
   const uint64_t start = mixed((uint64_t)(uint32_t)id);
+  const size_t stride = route->weighted_experts / route->top_k;
   for (size_t k = 0; k < route->top_k; k++) {
-    size_t expert = (size_t)((start + k) % route->experts);
+    size_t expert = (size_t)((start + k * stride) % route->weighted_experts);
     if (table != NULL) {
       const float entry = table[(size_t)id * route->top_k + k];
       expert = entry >= 0 && entry < (float)route->experts ? (size_t)entry : route->experts;
