@@ -74,6 +74,7 @@ let package = Package(
       name: "epc",
       dependencies: [
         "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPCompiler", "EPModelLoader",
+        "EPHuggingFace",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
 
@@ -106,5 +107,25 @@ let package = Package(
     .testTarget(
       name: "EPHuggingFaceTests", dependencies: ["EPHuggingFace"],
       resources: [.copy("Fixtures")], swiftSettings: strict),
+
+    // The executor: weights, caches, steps, sampling.
+    .target(
+      name: "EPRuntime",
+      dependencies: ["CEPKernels", "EPModel", "EPIR", "EPPlan", "EPBackend", "EPCheckpoint"],
+      swiftSettings: strict),
+
+    // Reference checkpoints: what must come out, and how near it is.
+    .target(
+      name: "EPReference",
+      dependencies: [
+        "EPModel", "EPJSON", "EPIR", "EPCost", "EPPlan", "EPCompiler", "EPHuggingFace",
+        "EPCheckpoint", "EPBackend", "EPBackendCPU", "EPRuntime",
+      ], swiftSettings: strict),
+    .testTarget(
+      name: "EPRuntimeTests",
+      dependencies: [
+        "CEPKernels", "EPModel", "EPJSON", "EPIR", "EPCost", "EPPlan", "EPCompiler",
+        "EPCheckpoint", "EPHuggingFace", "EPBackend", "EPBackendCPU", "EPRuntime", "EPReference",
+      ], exclude: ["Fixtures"], swiftSettings: strict),
   ]
 )
