@@ -174,6 +174,13 @@ struct FunctionSharder {
     }
     if wish == .whole || current.layout.rows == .routed { return current }
     if let axis = current.layout.axis {
+      let whole = source.values[old].axis(named: axis)?.size ?? 0
+      let local = result.values[current.value].axis(named: axis)?.size ?? 0
+      if local * mesh.tp != whole {
+        throw OpError(
+          "\(whole) \(axis) are repeated over tp \(mesh.tp) where all of them are needed; take "
+            + "'--tp \(whole)'")
+      }
       current = try convert(current, "all_gather:\(axis)")
     }
     if wish == .replicated && current.layout.rows == .ownTokens {
