@@ -76,7 +76,8 @@ let package = Package(
       name: "EPTestSupport", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan", "EPCompiler"],
       path: "Tests/EPTestSupport", swiftSettings: strict),
     .testTarget(
-      name: "EPPlanTests", dependencies: ["EPPlan", "EPCompiler", "EPTestSupport"], swiftSettings: strict),
+      name: "EPPlanTests", dependencies: ["EPPlan", "EPCompiler", "EPTestSupport"],
+      swiftSettings: strict),
 
     // The command: thin.
     .executableTarget(
@@ -109,10 +110,41 @@ let package = Package(
       name: "EPTokenizerTests", dependencies: ["EPTokenizer", "EPJSON"],
       exclude: ["Fixtures"], swiftSettings: strict),
 
+    // Kernels: the reference, and faster ones beside it.
+    .target(name: "CEPKernels", cSettings: strictC),
+
+    // What a backend implements: devices and transports.
+    .target(name: "EPBackend", dependencies: ["EPModel", "EPIR", "EPPlan"], swiftSettings: strict),
+
+    // The CPU device.
+    .target(
+      name: "EPBackendCPU", dependencies: ["CEPKernels", "EPModel", "EPBackend"],
+      path: "plugins/cpu", swiftSettings: strict),
+
     // Models out of Hugging Face configs.
     .target(name: "EPHuggingFace", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
     .testTarget(
       name: "EPHuggingFaceTests", dependencies: ["EPHuggingFace"],
       resources: [.copy("Fixtures")], swiftSettings: strict),
+
+    // The executor: weights, caches, steps, sampling.
+    .target(
+      name: "EPRuntime",
+      dependencies: ["CEPKernels", "EPModel", "EPIR", "EPPlan", "EPBackend", "EPCheckpoint"],
+      swiftSettings: strict),
+
+    // Reference checkpoints: what must come out, and how near it is.
+    .target(
+      name: "EPReference",
+      dependencies: [
+        "EPModel", "EPJSON", "EPIR", "EPCost", "EPPlan", "EPCompiler", "EPHuggingFace",
+        "EPCheckpoint", "EPBackend", "EPBackendCPU", "EPRuntime",
+      ], swiftSettings: strict),
+    .testTarget(
+      name: "EPRuntimeTests",
+      dependencies: [
+        "CEPKernels", "EPModel", "EPJSON", "EPIR", "EPCost", "EPPlan", "EPCompiler",
+        "EPCheckpoint", "EPHuggingFace", "EPBackend", "EPBackendCPU", "EPRuntime", "EPReference",
+      ], exclude: ["Fixtures"], swiftSettings: strict),
   ]
 )

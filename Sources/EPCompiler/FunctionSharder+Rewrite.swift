@@ -333,8 +333,10 @@ extension FunctionSharder {
   }
 
   private mutating func rewriteRoute(_ operation: Operation) throws(OpError) {
-    // Where ranks hold whole experts, each routes its own tokens.
-    let wish: Wish = mesh.tp > 1 && mesh.holdsWholeExperts ? .own : .replicated
+    // Where ranks hold whole experts, each routes its own tokens, unless an expert's capacity
+    // counts those of whole sequences.
+    let isCounted = operation.attributes["capacity_factor"] != nil
+    let wish: Wish = mesh.tp > 1 && mesh.holdsWholeExperts && !isCounted ? .own : .replicated
     try define(operation, try formed(operation, wish), Layout())
   }
 

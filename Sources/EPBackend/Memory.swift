@@ -1,0 +1,101 @@
+/// A place in a device's memory, good for as long as the storage it lies in.
+///
+/// A backend whose memory the host cannot read uses the address as a handle.
+@safe
+public struct Memory: @unchecked Sendable {
+  /// The first byte.
+  public let base: UnsafeMutableRawPointer
+  /// Bytes.
+  public let bytes: Int
+
+  /// Makes a place.
+  @unsafe
+  public init(_ base: UnsafeMutableRawPointer, bytes: Int) {
+    unsafe self.base = unsafe base
+    self.bytes = bytes
+  }
+
+  /// The elements as reals.
+  public var reals: UnsafeMutablePointer<Float> { unsafe base.assumingMemoryBound(to: Float.self) }
+
+  /// The elements as indices.
+  public var indices: UnsafeMutablePointer<Int32> {
+    unsafe base.assumingMemoryBound(to: Int32.self)
+  }
+
+  /// The `bytes` bytes from `offset` on, which must lie inside.
+  public func part(from offset: Int, bytes: Int) -> Memory {
+    precondition(
+      offset >= 0 && bytes >= 0 && offset <= self.bytes && bytes <= self.bytes - offset,
+      "a part lies inside its place")
+    return unsafe Memory(base + offset, bytes: bytes)
+  }
+
+  /// The elements from `offset` on, of 4 bytes each, which must lie inside.
+  public func elements(from offset: Int, count: Int) -> Memory {
+    part(from: 4 * offset, bytes: 4 * count)
+  }
+
+  /// Copies all of another place of the host to the start of this one.
+  public func copy(from other: Memory) {
+    precondition(other.bytes <= bytes, "a copy fits where it goes")
+    unsafe base.copyMemory(from: other.base, byteCount: other.bytes)
+  }
+
+  /// Copies numbers of the host to the start of this place.
+  public func copy(from numbers: some Collection<Int32>) {
+    precondition(4 * numbers.count <= bytes, "a copy fits where it goes")
+    for (index, number) in numbers.enumerated() { unsafe indices[index] = number }
+  }
+
+  /// Copies numbers of the host to the start of this place.
+  public func copy(from numbers: some Collection<Float>) {
+    precondition(4 * numbers.count <= bytes, "a copy fits where it goes")
+    for (index, number) in numbers.enumerated() { unsafe reals[index] = number }
+  }
+}
+
+/// Memory of the host that lives as long as this object, aligned for vectors, zero at first.
+///
+/// `memory` does not keep the object: hold on to it while the place is used.
+@safe
+public final class Storage: @unchecked Sendable {
+  /// All of it.
+  public let memory: Memory
+
+  /// Takes `bytes` of memory.
+  public init(bytes: Int) {
+    let size = max(bytes, 64)
+    let base = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
+    unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: size)
+    memory = unsafe Memory(base, bytes: bytes)
+  }
+
+  /// Takes memory that holds the numbers.
+  public convenience init(_ numbers: [Int32]) {
+    self.init(bytes: 4 * numbers.count)
+    for (index, number) in numbers.enumerated() { unsafe memory.indices[index] = number }
+  }
+
+  /// Takes memory that holds the numbers.
+  public convenience init(_ numbers: [Float]) {
+    self.init(bytes: 4 * numbers.count)
+    for (index, number) in numbers.enumerated() { unsafe memory.reals[index] = number }
+  }
+
+  deinit { unsafe memory.base.deallocate() }
+}
+
+/// Memory that grows to what is asked of it and keeps nothing when it does.
+public struct Scratch: Sendable {
+  private var storage: Storage
+
+  /// Makes empty scratch memory.
+  public init() { storage = Storage(bytes: 0) }
+
+  /// A place of that size, whose former contents are lost.
+  public mutating func take(bytes: Int) -> Memory {
+    if storage.memory.bytes < bytes { storage = Storage(bytes: bytes + bytes / 2) }
+    return storage.memory.part(from: 0, bytes: bytes)
+  }
+}

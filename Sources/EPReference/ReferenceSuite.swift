@@ -1,0 +1,213 @@
+internal import EPBackend
+internal import EPBackendCPU
+internal import EPCheckpoint
+public import EPIR
+internal import EPModel
+internal import EPPlan
+internal import EPRuntime
+
+/// Runs checkpoints whose results are known, on plans for several meshes.
+public enum ReferenceSuite {
+  /// How one case on one mesh compares.
+  public struct Row: Sendable {
+    /// The case.
+    public var name: String
+    /// The family.
+    public var family: String
+    /// The mesh.
+    public var mesh: Mesh
+    /// Logits of prompts and of tokens made.
+    public var logits = Agreement()
+    /// Logits of the first MTP depth, if the reference has them.
+    public var drafts: Agreement?
+    /// The share of tokens and layers that go to the reference's experts, if the reference says.
+    public var routing: Double?
+    /// The largest difference of an expert's weight.
+    public var routingError = 0.0
+    /// Whether the tokens made are the reference's.
+    public var tokensEqual = true
+    /// The largest difference allowed.
+    public var bound = 1e-4
+    /// Why the case could not be run, if so.
+    public var failure: String?
+    /// Why the model has no plan for this mesh, if so: its sizes do not come out even.
+    public var skipped: String?
+    /// Seconds it took.
+    public var seconds = 0.0
+
+    /// Whether everything is within bounds.
+    public var passes: Bool {
+      if skipped != nil { return true }
+      return failure == nil && logits.maxAbsoluteError <= bound && tokensEqual
+        && logits.divergence <= 1e-5 * bound && (routing ?? 1) == 1
+        && (drafts?.maxAbsoluteError ?? 0) <= bound
+    }
+  }
+
+  /// The meshes that cases run on: EP 1, 2 and 4, and a mix of data and tensor parallelism.
+  public static let meshes = [
+    Mesh(), Mesh(dp: 2, ep: 2), Mesh(dp: 4, ep: 4), Mesh(dp: 2, tp: 2, ep: 4),
+  ]
+
+  /// Runs all cases below a folder, or those whose name has a text in it.
+  ///
+  /// - Parameter observe: sees each row as soon as it is there.
+  public static func run(
+    folder: String, meshes: [Mesh] = ReferenceSuite.meshes, filter: String = "",
+    observe: (Row) -> Void = { _ in }
+  ) -> [Row] {
+    var rows: [Row] = []
+    for reference in ReferenceCase.all(below: folder)
+    where filter.isEmpty || reference.name.contains(filter) {
+      for mesh in meshes {
+        let row = run(reference, mesh: mesh)
+        observe(row)
+        rows.append(row)
+      }
+    }
+    return rows
+  }
+
+  /// Runs one case on one mesh.
+  public static func run(_ reference: ReferenceCase, mesh: Mesh) -> Row {
+    var row = Row(name: reference.name, family: reference.family, mesh: mesh)
+    if ["qwen3_next", "qwen3_5_moe"].contains(reference.family) { row.bound = 1e-3 }
+    let clock = ContinuousClock()
+    let start = clock.now
+    do {
+      let known = try Checkpoint.open("\(reference.folder)/reference.safetensors")
+      let prompts = try prompts(of: known)
+      let program = try reference.program()
+      let plan: Plan
+      do { plan = try ReferenceCase.plan(of: program, mesh: mesh) } catch {
+        row.skipped = error.description
+        return row
+      }
+      let weights = try WeightStore(
+        .checkpoint(try Checkpoint.open(reference.folder)), for: plan)
+      let session = try PlanSession(plan, weights: weights, device: CPUDevice())
+      var request = GenerationRequest(
+        prompts: prompts, count: known.tensors["p0.decode_tokens"]?.shape.first ?? 0,
+        kept: [.logits, .routing])
+      let hasDrafts = known.tensors["p0.mtp.logits"] != nil && !plan.pools[0].drafts.isEmpty
+      if hasDrafts { request.kept.insert(.drafts) }
+      let result = try session.generate(request)
+      for (index, prompt) in result.prompts.enumerated() {
+        try compare(prompt, with: known, "p\(index)", width: result.vocabulary, row: &row)
+      }
+    } catch { row.failure = "\(error)" }
+    row.seconds =
+      Double((clock.now - start).components.attoseconds) * 1e-18
+      + Double((clock.now - start).components.seconds)
+    return row
+  }
+
+  static func prompts(of known: Checkpoint) throws(CheckpointError) -> [[Int32]] {
+    var prompts: [[Int32]] = []
+    while known.tensors["p\(prompts.count).input_ids"] != nil {
+      prompts.append(try known.integers("p\(prompts.count).input_ids").map { Int32(clamping: $0) })
+    }
+    return prompts
+  }
+
+  private static func compare(
+    _ prompt: PromptResult, with known: Checkpoint, _ name: String, width: Int, row: inout Row
+  ) throws(CheckpointError) {
+    row.logits.compare(
+      prompt.prefillLogits, with: try known.floats("\(name).prefill_logits"), width: width)
+    row.logits.compare(
+      prompt.decodeLogits, with: try known.floats("\(name).decode_logits"), width: width)
+    let tokens = try known.integers("\(name).decode_tokens").map { Int32(clamping: $0) }
+    if tokens != prompt.tokens { row.tokensEqual = false }
+    if known.tensors["\(name).mtp.logits"] != nil, !prompt.draftLogits.isEmpty {
+      var drafts = row.drafts ?? Agreement()
+      drafts.compare(
+        prompt.draftLogits, with: try known.floats("\(name).mtp.logits"), width: width)
+      row.drafts = drafts
+    }
+    var (same, all) = (0, 0)
+    for (prefix, routes) in [("", prompt.routes), ("decode.", prompt.decodeRoutes)] {
+      for (layer, table) in routes {
+        let key = "\(name).\(prefix)layer\(layer)"
+        guard known.tensors["\(key).topk_idx"] != nil, table.topK > 0 else { continue }
+        let experts = try known.integers("\(key).topk_idx").map { Int32(clamping: $0) }
+        let weights = try known.floats("\(key).topk_w")
+        guard experts.count == table.experts.count else {
+          all += 1
+          continue
+        }
+        for start in stride(from: 0, to: experts.count, by: table.topK) {
+          let range = start..<(start + table.topK)
+          all += 1
+          if experts[range] == table.experts[range] { same += 1 }
+          for index in range {
+            row.routingError = max(
+              row.routingError, abs(Double(weights[index]) - Double(table.weights[index])))
+          }
+        }
+      }
+    }
+    if all > 0 { row.routing = min(row.routing ?? 1, Double(same) / Double(all)) }
+  }
+
+  /// The rows as a table for people.
+  public static func table(_ rows: [Row]) -> String {
+    let header = [
+      "case", "mesh", "max abs", "KL", "top-1", "routing", "tokens", "mtp", "bound", "",
+    ]
+    let lines =
+      [header]
+      + rows.map { row in
+        if let skipped = row.skipped {
+          return [row.name, "\(row.mesh)"] + Array(repeating: "", count: 7) + [
+            "skipped: \(skipped)"
+          ]
+        }
+        return [
+          row.name, "\(row.mesh)", scientific(row.logits.maxAbsoluteError),
+          scientific(row.logits.divergence), percent(row.logits.topOne),
+          row.routing.map(percent) ?? "-", row.tokensEqual ? "equal" : "differ",
+          row.drafts.map { scientific($0.maxAbsoluteError) } ?? "-", scientific(row.bound),
+          row.failure ?? (row.passes ? "ok" : "FAILS"),
+        ]
+      }
+    let widths = header.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
+    return lines.map { line in
+      zip(line, widths).map { text, width in
+        text + String(repeating: " ", count: width - text.count)
+      }.joined(separator: "  ").trimmedEnd
+    }.joined(separator: "\n") + "\n"
+  }
+
+  private static func percent(_ share: Double) -> String {
+    let tenths = Int((share * 1000).rounded(.down))
+    return "\(tenths / 10).\(tenths % 10)%"
+  }
+
+  private static func scientific(_ value: Double) -> String {
+    if value == 0 { return "0" }
+    if !value.isFinite { return "\(value)" }
+    var (mantissa, exponent) = (abs(value), 0)
+    while mantissa >= 9.95 { (mantissa, exponent) = (mantissa / 10, exponent + 1) }
+    while mantissa < 0.995 { (mantissa, exponent) = (mantissa * 10, exponent - 1) }
+    let tenths = Int((mantissa * 10).rounded())
+    return "\(value < 0 ? "-" : "")\(tenths / 10).\(tenths % 10)e\(exponent)"
+  }
+}
+
+extension String {
+  fileprivate var trimmedEnd: String {
+    var copy = self
+    while copy.last == " " { copy.removeLast() }
+    return copy
+  }
+}
+
+extension Checkpoint {
+  /// All elements of a tensor of reals.
+  func floats(_ name: String) throws(CheckpointError) -> [Float] {
+    guard let tensor = tensors[name] else { throw .missingTensor(tensor: name) }
+    let shape = WeightShape(tensor.shape)
+    return try resolve(StoredTensor(name), as: shape).values(shape.all)
+  }
+}

@@ -1,0 +1,73 @@
+internal import EPBackend
+internal import EPIR
+internal import EPModel
+internal import EPPlan
+
+/// What all ranks of a pool share: kernels made ready, and the layout of arenas.
+struct PreparedPool<D: Device> {
+  /// A function as tensor rank 0 runs it, or as the others do.
+  struct Variant: Sendable {
+    var function: ShardedFunction
+    /// The kernel of each operation; nil where the executor does it.
+    var kernels: [D.Kernel?]
+    /// The operand references of each operation, by role.
+    var references: [[Reference?]]
+    /// Where each value is in an arena, in bytes.
+    var offsets: [Int]
+    /// The room each value has there.
+    var sizes: [Int]
+  }
+
+  let pool: Pool
+  /// For each function, the variant of tensor rank 0 and that of the others.
+  let variants: [(first: Variant, others: Variant)]
+  /// Bytes of a rank's arena.
+  let arenaBytes: Int
+  /// Bytes of an element by the plan.
+  let elementBytes: Int
+
+  init(_ plan: Plan, pool index: Int, device: D) throws(ExecutionError) {
+    let pool = plan.pools[index]
+    // Values are computed in fp32, so places planned for 16-bit elements are twice as far apart.
+    let elementBytes = pool.bytes(of: .real)
+    let spread = 4 / elementBytes
+    let first = plan.instantiate(rank: 0, of: index).functions
+    let others = pool.mesh.tp > 1 ? plan.instantiate(rank: 1, of: index).functions : first
+    var variants: [(first: Variant, others: Variant)] = []
+    for (a, b) in zip(first, others) {
+      variants.append(
+        (
+          try PreparedPool.variant(a, spread: spread, device: device),
+          try PreparedPool.variant(b, spread: spread, device: device)
+        ))
+    }
+    self.pool = pool
+    self.variants = variants
+    self.elementBytes = elementBytes
+    arenaBytes = spread * pool.functions.reduce(0) { max($0, $1.arenaBytes) }
+  }
+
+  private static func variant(
+    _ function: ShardedFunction, spread: Int, device: D
+  ) throws(ExecutionError) -> Variant {
+    var kernels: [D.Kernel?] = []
+    for operation in function.function.operations {
+      switch operation.kind {
+      case .dispatch, .combine, .allReduce, .allGather, .reduceScatter, .scatterRows, .sampleRows,
+        .send,
+        .receive:
+        kernels.append(nil)
+      default:
+        do {
+          kernels.append(
+            try device.makeKernel(OpDescription(operation, in: function.function)))
+        } catch { throw .backend(error) }
+      }
+    }
+    return Variant(
+      function: function, kernels: kernels,
+      references: function.function.operations.map(\.references),
+      offsets: function.buffers.map { $0.offset * spread },
+      sizes: function.buffers.map { $0.bytes * spread })
+  }
+}

@@ -1,0 +1,148 @@
+internal import EPBackend
+internal import EPIR
+internal import EPModel
+internal import EPPlan
+
+// Multi-token prediction: every depth keeps its caches up to date and drafts a token.
+extension GenerationRun {
+  /// Rows that a depth works on for one sequence.
+  private struct Work {
+    var sequence: Sequence
+    var position: Int
+    var hidden: [Float]
+    /// Rows whose tokens are known; the others rest on drafts and are done again.
+    var known: Int
+    var rows: Int
+  }
+
+  /// Runs the MTP depths on what the last step made of the given sequences, and drafts tokens for
+  /// those that go on.
+  ///
+  /// Depth `d` takes for position `i` the hidden state of the depth before and token `i + d + 1`. With
+  /// more tokens to draft than depths, the last depth goes on from its own hidden state.
+  mutating func draft(_ numbers: [Int], _ pool: Int) throws(ExecutionError) {
+    let chosen = numbers.map { sequences[$0] }
+    var guesses: [Int: (position: Int, hidden: [Float])] = [:]
+    for sequence in chosen { sequence.drafts = [] }
+    for depth in 0..<depths {
+      let work = chosen.compactMap { pending($0, depth, guessed: guesses[$0.number]) }
+      guesses = [:]
+      let outputs = try run(work, depth, pool)
+      for (item, output) in zip(work, outputs) {
+        take(item, depth, output, guesses: &guesses)
+      }
+    }
+    try chain(chosen, guesses, pool)
+    for sequence in chosen where !isGoingOn(sequence) { sequence.drafts = [] }
+  }
+
+  private func isGoingOn(_ sequence: Sequence) -> Bool {
+    sequence.isDecoding && !sequence.isFinished && request.speculate > 0
+  }
+
+  /// What a depth has to do: rows that were left waiting, then those that rest on drafts.
+  private func pending(
+    _ sequence: Sequence, _ depth: Int, guessed: (position: Int, hidden: [Float])?
+  ) -> Work? {
+    let waiting = sequence.waiting[depth]
+    var hidden = waiting.hidden
+    let position = hidden.isEmpty ? guessed?.position ?? waiting.position : waiting.position
+    if let guessed { hidden += guessed.hidden }
+    let known = max(
+      min(waiting.hidden.count / width, sequence.tokens.count - depth - 1 - position), 0)
+    let isDrafting = isGoingOn(sequence) && sequence.drafts.count == depth
+    let rows = isDrafting ? hidden.count / width : known
+    if rows <= 0 { return nil }
+    return Work(
+      sequence: sequence, position: position, hidden: Array(hidden.prefix(rows * width)),
+      known: known, rows: rows)
+  }
+
+  private mutating func take(
+    _ item: Work, _ depth: Int, _ output: StepOutput,
+    guesses: inout [Int: (position: Int, hidden: [Float])]
+  ) {
+    let sequence = item.sequence
+    sequence.waiting[depth].hidden.removeFirst(item.known * width)
+    sequence.waiting[depth].position = item.position + item.known
+    if depth == 0 && request.kept.contains(.drafts) {
+      sequence.result.draftLogits += output.logits.prefix(item.known * vocabulary)
+    }
+    let made = output.hidden
+    if depth + 1 < depths {
+      if sequence.waiting[depth + 1].hidden.isEmpty {
+        sequence.waiting[depth + 1].position = item.position
+      }
+      sequence.waiting[depth + 1].hidden += made.prefix(item.known * width)
+    }
+    if !isGoingOn(sequence) { return }
+    sequence.drafts.append(
+      Sampling.greedy.token(
+        from: output.logits.suffix(vocabulary), prompt: sequence.number, position: 0))
+    if depth + 1 < depths {
+      if item.rows > item.known {
+        guesses[sequence.number] = (
+          item.position + item.known, Array(made.dropFirst(item.known * width))
+        )
+      }
+    } else {
+      guesses[sequence.number] = (item.position + item.rows - 1, Array(made.suffix(width)))
+    }
+  }
+
+  /// Drafts on from the last depth's own hidden state, one row a sequence.
+  private mutating func chain(
+    _ chosen: [Sequence], _ starts: [Int: (position: Int, hidden: [Float])], _ pool: Int
+  ) throws(ExecutionError) {
+    var starts = starts
+    while true {
+      let work = chosen.compactMap { sequence -> Work? in
+        guard isGoingOn(sequence), sequence.drafts.count >= depths,
+          sequence.drafts.count < request.speculate, let start = starts[sequence.number]
+        else { return nil }
+        return Work(
+          sequence: sequence, position: start.position + 1, hidden: start.hidden, known: 0, rows: 1)
+      }
+      if work.isEmpty { return }
+      let outputs = try run(work, depths - 1, pool)
+      for (item, output) in zip(work, outputs) {
+        item.sequence.drafts.append(
+          Sampling.greedy.token(
+            from: output.logits.suffix(vocabulary), prompt: item.sequence.number, position: 0))
+        starts[item.sequence.number] = (item.position, Array(output.hidden.suffix(width)))
+      }
+    }
+  }
+
+  /// Runs a depth, and returns what it made of each piece of work.
+  private mutating func run(
+    _ work: [Work], _ depth: Int, _ pool: Int
+  ) throws(ExecutionError) -> [StepOutput] {
+    if work.isEmpty { return [] }
+    let groups = session.plan.pools[pool].mesh.dp
+    var inputs = Array(repeating: StepInput(.draft(depth)), count: groups)
+    for item in work {
+      let group = item.sequence.group
+      inputs[group].parts.append(
+        StepInput.Part(
+          sequence: item.sequence.number, rows: item.rows, position: item.position,
+          sampled: request.kept.contains(.drafts) ? nil : (item.rows - 1)..<item.rows))
+      inputs[group].ids += item.sequence.inputs(
+        from: item.position + depth + 1, count: item.rows)
+      inputs[group].hidden += item.hidden
+    }
+    let outputs = try run(inputs, pool)
+    var next = Array(repeating: 0, count: groups)
+    return work.map { item in
+      let group = item.sequence.group
+      let rows = next[group]..<(next[group] + item.rows)
+      next[group] = rows.upperBound
+      let sampled = outputs[group].sampled.filter(rows.contains)
+      return StepOutput(
+        logits: sampled.flatMap { outputs[group].logits(ofRow: $0) },
+        sampled: sampled.map { $0 - rows.lowerBound },
+        hidden: Array(outputs[group].hidden[(rows.lowerBound * width)..<(rows.upperBound * width)])
+      )
+    }
+  }
+}

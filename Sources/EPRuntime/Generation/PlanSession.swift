@@ -1,0 +1,90 @@
+public import EPBackend
+internal import EPIR
+internal import EPModel
+public import EPPlan
+
+/// A plan with its weights loaded, ready to generate.
+///
+/// Sequences join when there is room and leave when they are done; every step a data group works on
+/// the next token of those that decode and on chunks of prompts. Tokens do not depend on how
+/// sequences are batched.
+public final class PlanSession<D: Device> {
+  /// The plan.
+  public let plan: Plan
+  /// The pools, in the plan's order.
+  public let pools: [PoolRunner<D>]
+  private let weightBytes: Int
+  private let prefillPool: Int
+  private let decodePool: Int
+
+  /// Makes the ranks of all pools ready.
+  ///
+  /// The plan must have been verified.
+  public init(_ plan: Plan, weights: WeightStore, device: D) throws(ExecutionError) {
+    self.plan = plan
+    var pools: [PoolRunner<D>] = []
+    for index in plan.pools.indices {
+      pools.append(try PoolRunner(plan, pool: index, device: device, weights: weights))
+    }
+    self.pools = pools
+    weightBytes = weights.bytes
+    prefillPool = plan.pools.firstIndex { $0.role != .decode } ?? 0
+    decodePool = plan.pools.firstIndex { $0.role != .prefill } ?? 0
+  }
+
+  /// Generates tokens for all prompts of a request.
+  ///
+  /// - Parameter progress: called after every step with the tokens made so far by all prompts.
+  public func generate(
+    _ request: GenerationRequest, progress: (Int) -> Void = { _ in }
+  ) throws(ExecutionError) -> GenerationResult {
+    try check(request)
+    let depths = plan.pools[decodePool].drafts.count
+    let used = request.kept.contains(.drafts) ? 1 : 0
+    var run = GenerationRun(
+      request, session: self, depths: min(depths, max(request.speculate, used)),
+      prefillPool: prefillPool, decodePool: decodePool)
+    while !run.isDone {
+      try run.step()
+      progress(run.statistics.tokens)
+    }
+    return run.finish(weightBytes: weightBytes)
+  }
+
+  private func check(_ request: GenerationRequest) throws(ExecutionError) {
+    for (index, prompt) in request.prompts.enumerated() {
+      if prompt.isEmpty { throw .emptyPrompt(index) }
+      for token in prompt where token < 0 || Int(token) >= plan.model.vocabulary {
+        throw .token(Int(token), prompt: index, vocabulary: plan.model.vocabulary)
+      }
+    }
+    if request.count < 0 { throw .request("'--generate \(request.count)'; it is not negative") }
+    if let chunk = request.chunk, chunk < 1 {
+      throw .request("a chunk of \(chunk) tokens; it has at least 1")
+    }
+    if !request.modalities.isEmpty,
+      request.modalities.map(\.count) != request.prompts.map(\.count)
+    {
+      throw .request("modalities are one number for each token of each prompt")
+    }
+    let needsDrafts = request.speculate > 0 || request.kept.contains(.drafts)
+    if request.speculate < 0 || needsDrafts && plan.pools[decodePool].drafts.isEmpty {
+      throw .request(
+        "'--speculate \(request.speculate)', but the plan runs no MTP depths of "
+          + plan.model.name)
+    }
+    for pool in plan.pools where needsDrafts {
+      if pool.load.tokens < request.speculate + 2 {
+        throw .request(
+          "'--speculate \(request.speculate)' takes steps of \(request.speculate + 2) tokens, the "
+            + "plan has room for \(pool.load.tokens)")
+      }
+      for draft in pool.drafts
+      where pool.functions[draft.function].function.caches.contains(where: {
+        !$0.kind.growsWithContext
+      }) {
+        throw .request("an MTP depth of \(plan.model.name) keeps a state, which has no way back")
+      }
+    }
+  }
+}

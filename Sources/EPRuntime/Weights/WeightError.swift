@@ -1,0 +1,38 @@
+public import EPCheckpoint
+
+/// Why weights cannot be loaded; each names the tensor.
+public enum WeightError: Error, Hashable, Sendable {
+  /// The checkpoint is broken, or does not hold a weight as the model needs it.
+  case checkpoint(CheckpointError)
+  /// None of the places where a weight may be is there.
+  case missing(weight: String, places: [String])
+  /// The checkpoint holds a tensor that the model does not read.
+  case surplus(tensor: String, more: Int)
+  /// A weight has an element that is no number.
+  case notFinite(weight: String, tensor: String)
+  /// A table of experts has an entry that is none.
+  case table(tensor: String, problem: String)
+}
+
+extension WeightError: CustomStringConvertible {
+  /// One sentence that names the tensor.
+  public var description: String {
+    switch self {
+    case .checkpoint(let error): return error.description
+    case .missing(let weight, let places):
+      let names = places.map { "'\($0)'" }.joined(separator: " nor ")
+      return places.count == 1 && places[0] == weight
+        ? "the checkpoint has no tensor '\(weight)'"
+        : "the checkpoint has no tensor for '\(weight)': neither \(names)"
+    case .surplus(let tensor, let more):
+      let rest = more > 0 ? " and \(more) more" : ""
+      return "the model does not read tensor '\(tensor)'\(rest); name it under 'ignoring' in the "
+        + "model if that is right"
+    case .notFinite(let weight, let tensor):
+      return weight == tensor
+        ? "tensor '\(tensor)' holds a NaN or an infinity"
+        : "tensor '\(tensor)', read as '\(weight)', holds a NaN or an infinity"
+    case .table(let tensor, let problem): return "tensor '\(tensor)': \(problem)"
+    }
+  }
+}

@@ -1,0 +1,78 @@
+internal import CEPKernels
+internal import EPBackend
+internal import EPModel
+
+/// A router made ready.
+@safe
+struct RouteForm {
+  private var route: epc_route
+  private let partitions: Storage?
+  private let capacityFactor: Double?
+  /// Choices of a row, over all outer ones.
+  private let choices: Int
+  private let groups: Int
+
+  init(_ op: OpDescription) throws(BackendError) {
+    let attributes = op.attributes
+    let scorings = [
+      "softmax": EPC_SCORE_SOFTMAX, "sigmoid": EPC_SCORE_SIGMOID,
+      "sqrt_softplus": EPC_SCORE_SQRT_SOFTPLUS, "softmax_selected": EPC_SCORE_SOFTMAX_SELECTED,
+      "sparse_mixer": EPC_SCORE_SPARSE_MIXER, "gumbel_softmax": EPC_SCORE_GUMBEL_SOFTMAX,
+      "none": EPC_SCORE_NONE,
+    ]
+    let selections = [
+      "top_k": EPC_SELECT_TOP_K, "top_p": EPC_SELECT_TOP_P, "hash": EPC_SELECT_HASH,
+    ]
+    guard let scoring = scorings[attributes.text("scoring")],
+      let selection = selections[attributes.text("selection")]
+    else { throw op.unsupported("there is no such scoring or selection") }
+    let numbers = attributes.ints("partitions")
+    partitions = numbers.isEmpty ? nil : Storage(numbers.map { Int32(clamping: $0) })
+    let hasCapacity = attributes["capacity_factor"] != nil
+    capacityFactor = hasCapacity ? attributes.real("capacity_factor") : nil
+    choices = try op.result().elementsPerRow
+    groups = attributes.int("groups", default: 1)
+    if capacityFactor != nil, RowKind(try op.result()) == .own {
+      throw op.unsupported("its capacity counts all tokens of a sequence, and it sees a share")
+    }
+    let outer = op.type("outer_indices")?.elementsPerRow ?? 0
+    let isTopTwo = attributes.text("group_score") == "top2_sum"
+    unsafe route = unsafe epc_route(
+      experts: attributes.int("experts") + attributes.int("identity_experts"),
+      weighted_experts: attributes.int("experts"), top_k: attributes.int("top_k"), scoring: scoring,
+      selection: selection,
+      top_p: attributes.real("top_p"), groups: groups,
+      groups_kept: attributes.int("groups_kept"), groups_by_top_two: isTopTwo,
+      normalize: attributes.flag("normalize"),
+      normalize_epsilon: attributes.real("normalize_epsilon"),
+      normalize_minimum: attributes.real("normalize_minimum"),
+      scale: attributes.real("scale", default: 1),
+      temperature: attributes.real("temperature", default: 1), jitter: attributes.real("jitter"),
+      has_seed: attributes["seed"] != nil,
+      seed: UInt64(bitPattern: Int64(attributes.int("seed"))),
+      partitions: UnsafePointer(partitions?.memory.indices), partition_count: numbers.count,
+      outer_top_k: outer)
+  }
+
+  func run(_ arguments: OpArguments, _ step: StepState, rows kind: RowKind, count: Int) {
+    var route = unsafe self.route
+    let experts = unsafe route.experts
+    let scratch = unsafe step.scratch.take(bytes: 8 * (3 * experts + route.top_k + groups))
+    let operands = arguments.operands
+    unsafe epc_ref_route(
+      &route, operands[0]?.reals, operands[1]?.reals, operands[2]?.indices, operands[3]?.reals,
+      operands[4]?.indices, operands[5]?.indices, operands[6]?.reals,
+      step.positions(of: kind).indices, count, scratch.doubles, arguments.results[0].indices,
+      arguments.results[1].reals)
+    guard let capacityFactor else { return }
+    let (topK, weighted) = unsafe (route.top_k, route.weighted_experts)
+    let counts = step.scratch.take(bytes: 4 * experts)
+    for span in step.spans {
+      let most = capacityFactor * Double(span.rows.count) * Double(topK) / Double(weighted)
+      unsafe epc_ref_route_capacity(
+        experts, Int(min(most.rounded(.up), 1e15)), span.rows.count, choices, counts.indices,
+        arguments.results[0].indices + span.rows.lowerBound * choices,
+        arguments.results[1].reals + span.rows.lowerBound * choices)
+    }
+  }
+}
