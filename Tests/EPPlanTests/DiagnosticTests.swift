@@ -16,7 +16,7 @@ import Testing
     let written = try idsInSources(["EPPlan", "EPCompiler"])
     #expect(written.count > 40)
     var provoked = try idsOfMutations()
-    provoked.formUnion(idsOfRequests())
+    provoked.formUnion(try idsOfRequests())
     provoked.formUnion(try idsOfPlans())
     #expect(written.subtracting(provoked).subtracting(Self.ownBugs).sorted() == [])
   }
@@ -52,7 +52,7 @@ import Testing
   }
 
   /// Requests that the compiler refuses.
-  private func idsOfRequests() -> Set<String> {
+  private func idsOfRequests() throws -> Set<String> {
     func ids(
       _ program: ModelProgram = SampleModels.latentAttention, memoryGB: Double = 141,
       _ change: (inout CompileRequest) -> Void
@@ -68,7 +68,7 @@ import Testing
     noCalls.calls = []
     var sharded = SampleModels.dense
     sharded.functions[1].operations[0].attributes["count"] = 4
-    let two = Cluster(try! SamplePlans.hardware(), devices: 2)
+    let two = Cluster(try SamplePlans.hardware(), devices: 2)
     let found = [
       ids(noCalls) { _ in }, ids(sharded) { _ in }, ids { $0.drafts = 9 }, ids { $0.context = 0 },
       ids { $0.pools = [] }, ids { $0.context = .max }, ids { $0.pools[0].tp = 0 },

@@ -125,7 +125,10 @@ extension Mutation {
         operation.attributes["bias_on"] = "first"
         return true
       },
-      .operation("drop bias_on or identity_on") { operation, _, _ in
+      .operation(
+        "drop bias_on or identity_on",
+        where: { $0.attributes["bias_on"] != nil || $0.attributes["identity_on"] != nil }
+      ) { operation, _, _ in
         let before = operation.attributes
         operation.attributes["bias_on"] = nil
         operation.attributes["identity_on"] = nil
