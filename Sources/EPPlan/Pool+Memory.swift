@@ -60,6 +60,10 @@ extension Pool {
     }
   }
 
+  /// Bytes that a dispatch or combine sends for so many rows of `width` elements, each a (token,
+  /// expert) pair whose expert is on another rank than the token.
+  public func exchangeBytes(rows: Int, width: Int) -> Int { rows * width * bytes(of: .real) }
+
   /// Bytes of a value's buffer at the most rows a step can have.
   public func bufferBytes(of value: Int, in function: ShardedFunction) -> Int {
     let type = function.function.values[value]

@@ -85,16 +85,36 @@ public struct ReferenceCase: Hashable, Sendable {
   public static func plan(
     of program: ModelProgram, mesh: Mesh, tokens: Int = 160, activations: Precision.Format = .bf16
   ) throws(ReferenceError) -> Plan {
+    try plan(of: program, [(.unified, mesh)], tokens: tokens, activations: activations)
+  }
+
+  /// The plan of a model for a prefill and a decode pool.
+  public static func plan(
+    of program: ModelProgram, prefill: Mesh, decode: Mesh, tokens: Int = 160
+  ) throws(ReferenceError) -> Plan {
+    try plan(
+      of: program, [(.prefill, prefill), (.decode, decode)], tokens: tokens, activations: .bf16)
+  }
+
+  private static func plan(
+    of program: ModelProgram, _ pools: [(Pool.Role, Mesh)], tokens: Int,
+    activations: Precision.Format
+  ) throws(ReferenceError) -> Plan {
     do {
-      var pool = CompileRequest.PoolRequest(.unified)
-      (pool.pp, pool.dp, pool.tp, pool.ep) = (mesh.pp, mesh.dp, mesh.tp, mesh.ep)
-      pool.batch = 8
-      pool.tokensPerDevice = tokens
-      var request = CompileRequest(hardware: try hardware(), pools: [pool])
+      let requests = pools.map { role, mesh in
+        var pool = CompileRequest.PoolRequest(role)
+        (pool.pp, pool.dp, pool.tp, pool.ep) = (mesh.pp, mesh.dp, mesh.tp, mesh.ep)
+        pool.batch = 8
+        pool.tokensPerDevice = tokens
+        return pool
+      }
+      var request = CompileRequest(hardware: try hardware(), pools: requests)
       request.context = 512
       request.activations = activations
       return try Compiler.compile(Compilation(program, request))
-    } catch { throw ReferenceError("\(mesh): \(error)") }
+    } catch {
+      throw ReferenceError("\(pools.map { "\($0.1)" }.joined(separator: ", ")): \(error)")
+    }
   }
 
   /// A device with room for any tiny model; nothing is timed on it.

@@ -234,3 +234,8 @@ enum SmallModels {
 func difference(_ a: [Float], _ b: [Float]) -> Float {
   a.count == b.count ? zip(a, b).reduce(0) { max($0, abs($1.0 - $1.1)) } : .infinity
 }
+
+/// A plan with a prefill and a decode pool.
+func disaggregatedPlan(of program: ModelProgram, prefill: Mesh, decode: Mesh) throws -> Plan {
+  try ReferenceCase.plan(of: program, prefill: prefill, decode: decode, tokens: 40)
+}

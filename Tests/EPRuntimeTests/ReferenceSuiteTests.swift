@@ -23,6 +23,14 @@ let fixtures = String(#filePath.dropLast("ReferenceSuiteTests.swift".count)) + "
     #expect(row.logits.rows > 0 && row.routing != nil)
   }
 
+  @Test(arguments: [Mesh(), Mesh(dp: 2, tp: 2, ep: 4)])
+  func speculationDraftsWhatTheReferenceDrafts(mesh: Mesh) throws {
+    let reference = ReferenceCase(folder: fixtures + "/deepseek_v3/bf16", name: "deepseek_v3")
+    let row = try ReferenceSuite.speculate(reference, mesh: mesh, count: 3)
+    #expect(row.tokensEqual && row.draftsEqual)
+    #expect(row.drafted > 0)
+  }
+
   @Test func bothFixturesAreThere() {
     let names = ReferenceCase.all(below: fixtures).map(\.name)
     #expect(names == ["deepseek_v3/bf16", "gpt_oss_mxfp4/mxfp4"])
@@ -38,5 +46,18 @@ struct ReferenceSuiteTests {
     print(ReferenceSuite.table(rows))
     #expect(!rows.isEmpty)
     for row in rows { #expect(row.passes, "\(row.name) on \(row.mesh)") }
+  }
+
+  @Test func speculationEqualsGreedyOnEveryReferenceWithDrafts() throws {
+    let folder = try #require(environment("EPC_REFS"))
+    for reference in ReferenceCase.all(below: folder)
+    where reference.name.contains(environment("EPC_REFS_FILTER") ?? "") {
+      for count in [1, 3] {
+        let row = try ReferenceSuite.speculate(reference, mesh: Mesh(dp: 2, ep: 2), count: count)
+        if row.drafted == 0 { continue }
+        print("\(reference.name): \(row.accepted) of \(row.drafted) drafts accepted")
+        #expect(row.tokensEqual && row.draftsEqual, "\(reference.name)")
+      }
+    }
   }
 }

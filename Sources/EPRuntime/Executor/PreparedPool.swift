@@ -23,14 +23,11 @@ struct PreparedPool<D: Device> {
   let variants: [(first: Variant, others: Variant)]
   /// Bytes of a rank's arena.
   let arenaBytes: Int
-  /// Bytes of an element by the plan.
-  let elementBytes: Int
 
   init(_ plan: Plan, pool index: Int, device: D) throws(ExecutionError) {
     let pool = plan.pools[index]
     // Values are computed in fp32, so places planned for 16-bit elements are twice as far apart.
-    let elementBytes = pool.bytes(of: .real)
-    let spread = 4 / elementBytes
+    let spread = 4 / pool.bytes(of: .real)
     let first = plan.instantiate(rank: 0, of: index).functions
     let others = pool.mesh.tp > 1 ? plan.instantiate(rank: 1, of: index).functions : first
     var variants: [(first: Variant, others: Variant)] = []
@@ -43,7 +40,6 @@ struct PreparedPool<D: Device> {
     }
     self.pool = pool
     self.variants = variants
-    self.elementBytes = elementBytes
     arenaBytes = spread * pool.functions.reduce(0) { max($0, $1.arenaBytes) }
   }
 

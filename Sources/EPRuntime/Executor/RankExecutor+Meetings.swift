@@ -249,7 +249,7 @@ extension RankExecutor {
       x, width: width, rows: routing.order.memory, scales: nil, count: count, to: packed)
     var counted = Traffic()
     for (rank, rows) in zip(ranks, routing.received) where rank != program.rank {
-      counted.combineBytes += rows * width * prepared.elementBytes
+      counted.combineBytes += prepared.pool.exchangeBytes(rows: rows, width: width)
     }
     traffic[call.layer, default: Traffic()] += counted
     pending = .combine(operation: number)
@@ -288,7 +288,7 @@ extension RankExecutor {
         counted.localRows += rows
       } else {
         counted.remoteRows += rows
-        add(&counted, rows * width * prepared.elementBytes)
+        add(&counted, prepared.pool.exchangeBytes(rows: rows, width: width))
       }
     }
     traffic[call.layer, default: Traffic()] += counted

@@ -75,6 +75,17 @@ public final class RankExecutor<D: Device> {
     public var values: [(name: String, place: Memory, type: TensorType)]
     /// The rank's rows among the tokens of the step.
     public var own: Range<Int>
+    /// The sequences of the step.
+    public var parts: [StepInput.Part]
+
+    /// The sequence and position of each row of a kind; none for rows that are no tokens.
+    public func places(_ kind: RowKind) -> [(sequence: Int, position: Int)] {
+      if kind != .own && kind != .tokens { return [] }
+      let all = parts.flatMap { part in
+        (0..<part.rows).map { (part.sequence, part.position + $0) }
+      }
+      return kind == .own ? Array(all[own]) : all
+    }
   }
 
   init(
@@ -301,7 +312,7 @@ public final class RankExecutor<D: Device> {
       values: values.map { name, value in
         let type = function.values[value]
         return (name, filled(place(of: value, in: call.function), type), type)
-      }, own: step.own)
+      }, own: step.own, parts: input.parts)
   }
 
   /// The part of a place that the step's rows fill.

@@ -12,7 +12,7 @@ public struct GenerationRequest: Sendable {
     public static let routing = Kept(rawValue: 2)
     /// Hidden states of prompts, after every layer and after the final norm.
     public static let hidden = Kept(rawValue: 4)
-    /// Logits of the first MTP depth at every position.
+    /// Logits of the first MTP depth at every position, and the tokens drafted.
     public static let drafts = Kept(rawValue: 8)
   }
 
@@ -81,6 +81,8 @@ public struct PromptResult: Sendable {
   public var finalNorm: [Float] = []
   /// Logits of the first MTP depth: row `i` follows from token `i + 1` and predicts token `i + 2`.
   public var draftLogits: [Float] = []
+  /// The tokens drafted after each step.
+  public var drafted: [[Int32]] = []
 }
 
 /// What a run did.
@@ -95,9 +97,9 @@ public struct RunStatistics: Sendable {
   public var drafted = 0
   /// Of those, how many were what the model itself would have made.
   public var accepted = 0
-  /// Seconds in which prompts were read, and in which tokens were made.
+  /// Seconds of steps in which prompts were read.
   public var prefillSeconds = 0.0
-  /// Seconds in which tokens were made.
+  /// Seconds of steps in which tokens were made and no prompts read.
   public var decodeSeconds = 0.0
   /// Bytes of caches handed from the prefill pool to the decode pool.
   public var handoverBytes = 0

@@ -33,7 +33,13 @@ extension GenerationRun {
       }
     }
     try chain(chosen, guesses, pool)
-    for sequence in chosen where !isGoingOn(sequence) { sequence.drafts = [] }
+    for sequence in chosen {
+      if !isGoingOn(sequence) {
+        sequence.drafts = []
+      } else if request.kept.contains(.drafts) {
+        sequence.result.drafted.append(sequence.drafts)
+      }
+    }
   }
 
   private func isGoingOn(_ sequence: Sequence) -> Bool {

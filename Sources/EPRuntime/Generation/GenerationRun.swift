@@ -82,7 +82,6 @@ struct GenerationRun<D: Device> {
 
   /// Runs a step of a pool, seen by the recorder.
   mutating func run(_ inputs: [StepInput], _ pool: Int) throws(ExecutionError) -> [StepOutput] {
-    recorder.inputs = inputs
     statistics.steps += 1
     return try session.pools[pool].run(inputs)
   }
@@ -250,8 +249,8 @@ struct GenerationRun<D: Device> {
     var statistics = self.statistics
     statistics.weightBytes = weightBytes
     statistics.traffic = session.pools.map(\.traffic)
-    for pool in session.pools {
-      for rank in pool.ranks { rank.observer = nil }
+    if !request.kept.isDisjoint(with: [.routing, .hidden]) {
+      for pool in session.pools { recorder.detach(from: pool) }
     }
     return GenerationResult(
       prompts: sequences.map { sequence in

@@ -15,8 +15,6 @@ final class StepRecorder {
   var routes: [Place: (experts: [Int32], weights: [Float])] = [:]
   var hidden: [Place: [Float]] = [:]
   var finalNorm: [Place: [Float]] = [:]
-  /// The steps being run, one a data group.
-  var inputs: [StepInput] = []
 
   init(_ kept: GenerationRequest.Kept) { self.kept = kept }
 
@@ -31,34 +29,31 @@ final class StepRecorder {
       rank.observer = { [unowned self] observation in
         if let operation = observation.operation {
           if kept.contains(.routing), operation == routers[observation.function] {
-            record(observation, group: coordinates.data, tensor: coordinates.tensor)
+            record(observation, tensor: coordinates.tensor)
           }
         } else if kept.contains(.hidden), observation.draft == nil {
-          recordHidden(observation, group: coordinates.data, tensor: coordinates.tensor)
+          recordHidden(observation, tensor: coordinates.tensor)
         }
       }
     }
   }
 
-  /// The sequence and position of each row that a rank is to report, or none where another does.
-  private func places(
-    _ kind: RowKind, own: Range<Int>, group: Int, tensor: Int
-  ) -> [(sequence: Int, position: Int)] {
-    if kind == .tokens && tensor > 0 { return [] }
-    let all = inputs[group].parts.flatMap { part in
-      (0..<part.rows).map { (part.sequence, part.position + $0) }
-    }
-    return kind == .own ? Array(all[own]) : all
+  /// Makes a pool's ranks report no more.
+  func detach<D: Device>(from runner: PoolRunner<D>) {
+    for rank in runner.ranks { rank.observer = nil }
   }
 
   private func record<D: Device>(
-    _ observation: RankExecutor<D>.Observation, group: Int, tensor: Int
+    _ observation: RankExecutor<D>.Observation, tensor: Int
   ) {
     let type = observation.values[0].type
     let topK = type.elementsPerRow
     let experts = observation.values[0].place.integers
     let weights = observation.values[1].place.floats
-    let rows = places(RowKind(type), own: observation.own, group: group, tensor: tensor)
+    let kind = RowKind(type)
+    // All tensor ranks have the rows of all tokens; one is enough.
+    if kind == .tokens && tensor > 0 { return }
+    let rows = observation.places(kind)
     for (row, place) in rows.enumerated() {
       let choices = ((row * topK)..<((row + 1) * topK)).sorted {
         (experts[$0], $0) < (experts[$1], $1)
@@ -71,14 +66,16 @@ final class StepRecorder {
   }
 
   private func recordHidden<D: Device>(
-    _ observation: RankExecutor<D>.Observation, group: Int, tensor: Int
+    _ observation: RankExecutor<D>.Observation, tensor: Int
   ) {
     for value in observation.values {
       let isLayer = value.name == "x" && observation.layer >= 0
       if !isLayer && value.name != "hidden" { continue }
       let width = value.type.elementsPerRow
       let elements = value.place.floats
-      let rows = places(RowKind(value.type), own: observation.own, group: group, tensor: tensor)
+      let kind = RowKind(value.type)
+      if kind == .tokens && tensor > 0 { continue }
+      let rows = observation.places(kind)
       for (row, place) in rows.enumerated() {
         let key = Place(
           sequence: place.sequence, layer: observation.layer, position: place.position)
