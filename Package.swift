@@ -60,8 +60,13 @@ let package = Package(
     // Plans: the type, its JSON form, its verifier and what each rank makes of it.
     .target(name: "EPPlan", dependencies: ["EPModel", "EPJSON", "EPIR"], swiftSettings: strict),
 
-    // Hardware and clusters.
-    .target(name: "EPCost", dependencies: ["EPJSON", "EPIR"], swiftSettings: strict),
+    // Hardware and clusters; what operations and whole plans cost on them.
+    .target(
+      name: "EPCost", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EPCostTests", dependencies: ["EPCost", "EPCompiler", "EPModel", "EPPlan", "EPIR"],
+      swiftSettings: strict),
 
     // From model to plan: the passes.
     .target(

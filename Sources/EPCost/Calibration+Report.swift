@@ -1,0 +1,97 @@
+internal import EPModel
+internal import Glibc
+
+extension Calibration {
+  /// How well one table's fit meets its rows.
+  public struct Residuals: Hashable, Sendable {
+    /// The table.
+    public var key: Key
+    /// Rows.
+    public var rows: Int
+    /// The fit.
+    public var fit: RooflineFit
+    /// Median of |fitted / measured - 1| of the fit alone.
+    public var medianError: Double
+    /// The same when each curve is left out and predicted from the others; nil with one curve.
+    public var leftOutError: Double?
+  }
+
+  /// How well each table's fit meets its rows, in the order of keys.
+  public var residuals: [Residuals] {
+    tables.keys.sorted().compactMap { key in
+      guard let table = tables[key] else { return nil }
+      let errors = table.curves.flatMap { $0.residuals.map { abs(exp(-$0) - 1) } }
+      return Residuals(
+        key: key, rows: table.rowCount, fit: table.fit, medianError: errors.median,
+        leftOutError: table.leftOutError)
+    }
+  }
+
+  /// The residuals as a table for people, in Markdown.
+  public var report: String {
+    var lines = [
+      "| operation | family | format | rows | latency (us) | per step (ns) | first | second "
+        + "| median error | left out |",
+      "|---|---|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for line in residuals {
+      let fit = line.fit
+      lines.append(
+        "| \(line.key.operation) | \(line.key.family) | \(line.key.format.rawValue) | \(line.rows) "
+          + "| \((fit.latency * 1e6).text(1)) | \((fit.perDepth * 1e9).text(2)) "
+          + "| \(fit.firstEfficiency.text(2)) | \(fit.secondEfficiency.text(2)) "
+          + "| \((line.medianError * 100).text(0)) % "
+          + "| \(line.leftOutError.map { ($0 * 100).text(0) + " %" } ?? "") |")
+    }
+    return lines.joined(separator: "\n") + "\n"
+  }
+}
+
+extension OperationTable {
+  /// Median error of each curve predicted from the others by blending residuals.
+  var leftOutError: Double? {
+    guard curves.count > 1 else { return nil }
+    var errors: [Double] = []
+    for (index, curve) in curves.enumerated() {
+      var near: [(distance: Double, curve: Curve)] = []
+      for (other, candidate) in curves.enumerated() where other != index {
+        let square = zip(curve.coordinates, candidate.coordinates).reduce(0) {
+          $0 + ($1.0 - $1.1) * ($1.0 - $1.1)
+        }
+        near.append((max(square.squareRoot(), 0.25), candidate))
+      }
+      near.sort { $0.distance < $1.distance }
+      near = Array(near.prefix(4))
+      let weights = near.map { pow($0.distance, -4) }
+      let total = weights.reduce(0, +)
+      for (load, residual) in zip(curve.loads, curve.residuals) {
+        let guess = zip(near, weights).reduce(0) { $0 + $1.1 * $1.0.curve.residual(at: load) }
+        errors.append(abs(exp(guess / total - residual) - 1))
+      }
+    }
+    return errors.median
+  }
+}
+
+extension [Double] {
+  /// The middle value; 0 of none.
+  var median: Double {
+    let ordered = sorted()
+    return ordered.isEmpty ? 0 : (ordered[(count - 1) / 2] + ordered[count / 2]) / 2
+  }
+}
+
+extension Double {
+  /// The number with so many digits after the point.
+  func text(_ digits: Int) -> String {
+    guard isFinite else { return "-" }
+    let scale = pow(10, Double(digits))
+    let units = (Swift.abs(self) * scale).rounded()
+    guard units < 9e15 else { return "\(self)" }
+    let whole = String(Int(units))
+    let sign = self < 0 && units > 0 ? "-" : ""
+    if digits == 0 { return sign + whole }
+    let padded = String(repeating: "0", count: Swift.max(0, digits + 1 - whole.count)) + whole
+    return sign + padded.dropLast(digits) + "." + padded.suffix(digits)
+  }
+}
