@@ -12,8 +12,10 @@ extension Calibration {
     public var fit: RooflineFit
     /// Median of |fitted / measured - 1| of the fit alone.
     public var medianError: Double
-    /// The same when each curve is left out and predicted from the others; nil with one curve.
+    /// The same when each shape is left out and predicted from the others; nil with one shape.
     public var leftOutError: Double?
+    /// The share of left-out measurements within the 90 % interval; nil with one shape.
+    public var leftOutCoverage: Double?
   }
 
   /// How well each table's fit meets its rows, in the order of keys.
@@ -21,9 +23,10 @@ extension Calibration {
     tables.keys.sorted().compactMap { key in
       guard let table = tables[key] else { return nil }
       let errors = table.curves.flatMap { $0.residuals.map { abs(exp(-$0) - 1) } }
+      let leftOut = table.leftOut
       return Residuals(
         key: key, rows: table.rowCount, fit: table.fit, medianError: errors.median,
-        leftOutError: table.leftOutError)
+        leftOutError: leftOut?.error, leftOutCoverage: leftOut?.coverage)
     }
   }
 
@@ -31,8 +34,8 @@ extension Calibration {
   public var report: String {
     var lines = [
       "| operation | family | format | rows | latency (us) | per step (ns) | first | second "
-        + "| median error | left out |",
-      "|---|---|---|--:|--:|--:|--:|--:|--:|--:|",
+        + "| median error | left out | covered |",
+      "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for line in residuals {
       let fit = line.fit
@@ -41,35 +44,34 @@ extension Calibration {
           + "| \((fit.latency * 1e6).text(1)) | \((fit.perDepth * 1e9).text(2)) "
           + "| \(fit.firstEfficiency.text(2)) | \(fit.secondEfficiency.text(2)) "
           + "| \((line.medianError * 100).text(0)) % "
-          + "| \(line.leftOutError.map { ($0 * 100).text(0) + " %" } ?? "") |")
+          + "| \(line.leftOutError.map { ($0 * 100).text(0) + " %" } ?? "") "
+          + "| \(line.leftOutCoverage.map { ($0 * 100).text(0) + " %" } ?? "") |")
     }
     return lines.joined(separator: "\n") + "\n"
   }
 }
 
 extension OperationTable {
-  /// Median error of each curve predicted from the others by blending residuals.
-  var leftOutError: Double? {
+  /// How well the table does without each of its curves in turn: the median error, and the share
+  /// of measurements within the 90 % interval.
+  var leftOut: (error: Double, coverage: Double)? {
     guard curves.count > 1 else { return nil }
     var errors: [Double] = []
-    for (index, curve) in curves.enumerated() {
-      var near: [(distance: Double, curve: Curve)] = []
-      for (other, candidate) in curves.enumerated() where other != index {
-        let square = zip(curve.coordinates, candidate.coordinates).reduce(0) {
-          $0 + ($1.0 - $1.1) * ($1.0 - $1.1)
-        }
-        near.append((max(square.squareRoot(), 0.25), candidate))
-      }
-      near.sort { $0.distance < $1.distance }
-      near = Array(near.prefix(4))
-      let weights = near.map { pow($0.distance, -4) }
-      let total = weights.reduce(0, +)
-      for (load, residual) in zip(curve.loads, curve.residuals) {
-        let guess = zip(near, weights).reduce(0) { $0 + $1.1 * $1.0.curve.residual(at: load) }
-        errors.append(abs(exp(guess / total - residual) - 1))
+    var covered = 0
+    for index in curves.indices {
+      let curve = curves[index]
+      var rest = self
+      rest.curves.remove(at: index)
+      for (kernel, residual) in zip(curve.kernels, curve.residuals) {
+        let work = kernel.work(on: curve.hardware)
+        let measured = exp(residual) * fit.seconds(for: work)
+        let guess = rest.estimate(kernel, on: curve.hardware)
+        let seconds = max(guess.seconds, work.floor)
+        errors.append(abs(seconds / measured - 1))
+        if abs(log(seconds / measured)) <= guess.halfWidth { covered += 1 }
       }
     }
-    return errors.median
+    return (errors.median, Double(covered) / Double(max(errors.count, 1)))
   }
 }
 

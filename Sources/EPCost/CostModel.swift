@@ -20,11 +20,13 @@ public struct CostModel: Sendable {
     public var compute: RooflineFit
     /// All-to-All without any table.
     public var exchange: RooflineFit
+    /// Seconds between one kernel's end and the next one's start, in a graph launched as a whole.
+    public var launchGap: Double
 
     /// Makes assumptions; those not given are the published ones of docs/cost.md.
     public init(
       stream: RooflineFit = RooflineFit(
-        latency: 0, perDepth: 2.5e-6, firstEfficiency: 1, secondEfficiency: 0.75, deviation: 0.2),
+        latency: 0, perDepth: 2.8e-6, firstEfficiency: 1, secondEfficiency: 0.7, deviation: 0.25),
       collective: RooflineFit = RooflineFit(
         latency: 5e-6, perDepth: 2.5e-6, firstEfficiency: 0.8, secondEfficiency: 0.8,
         deviation: 0.3),
@@ -32,12 +34,14 @@ public struct CostModel: Sendable {
         latency: 4e-6, firstEfficiency: 0.6, secondEfficiency: 0.8, deviation: 0.3),
       exchange: RooflineFit = RooflineFit(
         latency: 1.5e-5, perDepth: 2e-7, firstEfficiency: 0.85, secondEfficiency: 0.65,
-        deviation: 0.3)
+        deviation: 0.3),
+      launchGap: Double = 1e-6
     ) {
       self.stream = stream
       self.collective = collective
       self.compute = compute
       self.exchange = exchange
+      self.launchGap = launchGap
     }
   }
 

@@ -26,7 +26,8 @@ extension OperationTable {
     let load = log(kernel.load)
     var near: [(curve: Curve, distance: Double)] = []
     for curve in curves {
-      var square = curve.hardware == hardware.name ? 0 : Self.otherHardware * Self.otherHardware
+      var square =
+        curve.hardware.name == hardware.name ? 0 : Self.otherHardware * Self.otherHardware
       for (one, other) in zip(coordinates, curve.coordinates) {
         square += (one - other) * (one - other)
       }
@@ -82,7 +83,8 @@ extension OperationTable {
     let provenance: Figure.Provenance
     if isOwn && hit != nil {
       provenance = .measured
-    } else if nearest.distance <= 1 && beyond < 1e-5 && nearest.curve.hardware == hardware.name {
+    } else if nearest.distance <= 1 && beyond < 1e-5 && nearest.curve.hardware.name == hardware.name
+    {
       provenance = .interpolated
     } else {
       provenance = .extrapolated

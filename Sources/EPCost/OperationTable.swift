@@ -6,7 +6,9 @@ public struct OperationTable: Hashable, Sendable {
   /// Measured times of one shape over its load: tokens, context or bytes.
   struct Curve: Hashable, Sendable {
     /// The hardware that was measured.
-    var hardware: String
+    var hardware: Hardware
+    /// The kernels, one for each load.
+    var kernels: [Kernel]
     /// The shape, in binary logarithms.
     var coordinates: [Double]
     /// Ascending loads, in natural logarithms.
@@ -48,9 +50,10 @@ public struct OperationTable: Hashable, Sendable {
         .append(row)
     }
     for (coordinates, byHardware) in groups {
-      for (hardware, rows) in byHardware {
+      for (_, rows) in byHardware {
         var curve = Curve(
-          hardware: hardware, coordinates: coordinates, loads: [], residuals: [], noises: [],
+          hardware: rows[0].hardware, kernels: [], coordinates: coordinates, loads: [],
+          residuals: [], noises: [],
           source: rows[0].source)
         let byLoad = Dictionary(grouping: rows) { (log($0.kernel.load) * 1e6).rounded() }
         for key in byLoad.keys.sorted() {
@@ -59,6 +62,7 @@ public struct OperationTable: Hashable, Sendable {
             log($0.seconds / fit.seconds(for: $0.kernel.work(on: $0.hardware)))
           }
           let mean = residuals.reduce(0, +) / Double(residuals.count)
+          curve.kernels.append(points[0].kernel)
           curve.loads.append(log(points[0].kernel.load))
           curve.residuals.append(mean)
           curve.noises.append(residuals.reduce(0) { max($0, abs($1 - mean)) })
@@ -66,7 +70,7 @@ public struct OperationTable: Hashable, Sendable {
         curves.append(curve)
       }
     }
-    curves.sort { ($0.coordinates, $0.hardware) < ($1.coordinates, $1.hardware) }
+    curves.sort { ($0.coordinates, $0.hardware.name) < ($1.coordinates, $1.hardware.name) }
   }
 }
 

@@ -72,6 +72,24 @@ struct KernelPlanner {
     }
   }
 
+  /// Gaps between the kernels planned so far.
+  mutating func planLaunches() {
+    let launches = estimates.reduce(0.0) { sum, estimate in
+      if estimate.stream == .communication { return sum }
+      if case .stream(let stream) = estimate.kernel { return sum + stream.launches }
+      return sum + 1
+    }
+    let seconds = launches * estimator.model.assumptions.launchGap
+    if seconds <= 0 { return }
+    estimates.append(
+      OpEstimate(
+        operation: function.operations.count, name: "\(Int(launches)) launches", part: .launch,
+        stream: .compute, kernel: .stream(Kernel.Stream(bytes: 0, launches: launches)),
+        time: Figure(
+          seconds, provenance: .derived, source: "gaps in DeepSeek's decode profile", spread: 1.5),
+        floor: 0, operations: 0, bytes: 0, bound: .latency))
+  }
+
   private mutating func plan(_ index: Int) {
     let operation = function.operations[index]
     switch operation.kind {

@@ -6,7 +6,10 @@ public struct OpEstimate: Hashable, Sendable {
   public enum Part: String, Hashable, Sendable, CaseIterable {
     case attention, gemm, experts, dispatch, combine, collective, other
     /// The halves of low-latency exchanges that run on the compute stream.
-    case exchangeKernels = "exchange kernels"
+    case dispatchKernels = "dispatch kernels"
+    case combineKernels = "combine kernels"
+    /// Gaps between kernels.
+    case launch
   }
 
   /// The operation, as an index into the function's operations; the count of them for sampling.

@@ -66,6 +66,7 @@ public struct StepEstimator: Sendable {
     var planner = KernelPlanner(self, function: index, layer: layers.first ?? -1)
     planner.plan()
     if samples { planner.planSampling() }
+    planner.planLaunches()
     return FunctionEstimate(
       function: index, name: pool.functions[index].function.name, layers: layers,
       calls: max(layers.count, 1) * microBatches, operations: planner.estimates)
