@@ -20,6 +20,10 @@ public struct CostModel: Sendable {
     public var compute: RooflineFit
     /// All-to-All without any table.
     public var exchange: RooflineFit
+    /// What ranks wait for each other before a normal dispatch, as a share of it.
+    public var dispatchBarrier: Double
+    /// What ranks wait for each other before a normal combine, as a share of it.
+    public var combineBarrier: Double
     /// Seconds between one kernel's end and the next one's start, in a graph launched as a whole.
     public var launchGap: Double
 
@@ -35,12 +39,14 @@ public struct CostModel: Sendable {
       exchange: RooflineFit = RooflineFit(
         latency: 1.5e-5, perDepth: 2e-7, firstEfficiency: 0.85, secondEfficiency: 0.65,
         deviation: 0.3),
-      launchGap: Double = 1e-6
+      dispatchBarrier: Double = 0.216, combineBarrier: Double = 0.115, launchGap: Double = 1e-6
     ) {
       self.stream = stream
       self.collective = collective
       self.compute = compute
       self.exchange = exchange
+      self.dispatchBarrier = dispatchBarrier
+      self.combineBarrier = combineBarrier
       self.launchGap = launchGap
     }
   }

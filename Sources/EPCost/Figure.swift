@@ -8,6 +8,7 @@ public struct Figure: Hashable, Sendable {
   /// What the value counts.
   public enum Unit: String, Hashable, Sendable, CaseIterable {
     case seconds, bytes, operations
+    case perSecond = "per_second"
   }
 
   /// Where a value comes from, from the surest to the least sure.
@@ -74,6 +75,22 @@ public struct Figure: Hashable, Sendable {
     scaled.lower *= factor
     scaled.upper *= factor
     return scaled
+  }
+
+  /// The figure with an error of its own, independent of those it has: both ends move out by the
+  /// root of the squares.
+  public func widened(by spread: Double) -> Figure {
+    precondition(spread >= 1, "an interval holds its value")
+    if value <= 0 { return self }
+    let own = log(spread)
+    func end(_ bound: Double, _ sign: Double) -> Double {
+      let width = log(max(bound, value * 1e-6) / value)
+      return value * exp(sign * (width * width + own * own).squareRoot())
+    }
+    var widened = self
+    widened.lower = end(lower, -1)
+    widened.upper = end(upper, 1)
+    return widened
   }
 
   /// The figure with an interval that does not reach below a bound that cannot be passed.

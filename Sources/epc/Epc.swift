@@ -19,7 +19,8 @@ struct Epc: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      CompileCommand.self, VerifyCommand.self,
+      CompileCommand.self, EstimateCommand.self, CalibrateCommand.self,
+      VerifyCommand.self,
       ClustersCommand.self,
     ])
 }

@@ -37,15 +37,14 @@ extension KernelPlanner {
         nodes: nodes, experts: max(operation.attributes.int("experts"), 1),
         topK: type.elementsPerRow, groups: route?.int("groups") ?? 0,
         kept: route?.int("groups_kept") ?? 0)
-      add(
-        index, isCombine ? .combine : .dispatch,
-        .exchange(
-          Kernel.Exchange(
-            isCombine: isCombine, isLowLatency: isLowLatency, ranks: Double(mesh.ep),
-            node: Double(node), rows: own, copies: Double(type.elementsPerRow),
-            nodesVisited: visited,
-            rowBytes: Kernel.Exchange.rowBytes(hidden: hidden, format: format), format: format,
-            imbalance: imbalance)))
+      let exchange = Kernel.Exchange(
+        isCombine: isCombine, isLowLatency: isLowLatency, ranks: Double(mesh.ep),
+        node: Double(node), rows: own, copies: Double(type.elementsPerRow),
+        nodesVisited: visited,
+        rowBytes: Kernel.Exchange.rowBytes(hidden: hidden, format: format), format: format,
+        imbalance: imbalance)
+      add(index, isCombine ? .combine : .dispatch, .exchange(exchange))
+      if !isLowLatency { addBarrier(before: isCombine) }
     }
     // Normal kernels leave rows in the order they came: one more kernel sorts them by expert, and
     // one adds them up again.
@@ -55,6 +54,20 @@ extension KernelPlanner {
         .stream(Kernel.Stream(bytes: 2 * routed * hidden * format.bytes)),
         name: isCombine ? "gather" : "permute")
     }
+  }
+
+  /// The wait for the slowest peer: a share of the exchange that was just added.
+  private mutating func addBarrier(before isCombine: Bool) {
+    guard var barrier = estimates.last else { return }
+    let assumptions = estimator.model.assumptions
+    barrier.name += " barrier"
+    barrier.part = .barrier
+    barrier.time = barrier.time.scaled(
+      by: isCombine ? assumptions.combineBarrier : assumptions.dispatchBarrier)
+    barrier.time.provenance = .derived
+    barrier.time.source = "waits in DeepSeek's prefill profile"
+    (barrier.floor, barrier.bytes, barrier.bound) = (0, 0, .latency)
+    estimates.append(barrier)
   }
 
   mutating func planCollective(_ index: Int) {

@@ -56,7 +56,7 @@ struct KernelPlanner {
     let label = name ?? kind?.rawValue ?? ""
     let stream: ShardedFunction.Stream =
       kind?.isCollective ?? false
-        && (part == .dispatch || part == .combine || part == .collective)
+        && [.dispatch, .combine, .collective].contains(part)
       ? .communication : .compute
     let work = kernel.work(on: estimator.model.hardware)
     estimates.append(
@@ -215,6 +215,12 @@ struct KernelPlanner {
     let type = function.values[indices]
     let own = type.rows == .ownTokens ? step.tokens / Double(mesh.tp) : step.tokens
     let copies = own * Double(mesh.ep) * Double(type.elementsPerRow)
+    let assumed = estimator.assumedBalancedness
+    if estimator.loads.byLayer[layer] == nil && assumed < 1 {
+      let slots = Double(max(placement.slotsPerRank, 1))
+      let rows = copies / Double(mesh.ep) / slots / assumed
+      return (Array(repeating: rows, count: placement.slotsPerRank), 1 / assumed)
+    }
     let shares = estimator.loads.slotShares(layer: layer, placement: placement)
     var busiest: ArraySlice<Double> = []
     var most = -1.0

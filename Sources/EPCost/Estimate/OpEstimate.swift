@@ -5,6 +5,8 @@ public struct OpEstimate: Hashable, Sendable {
   /// What kernels are added up by: the lines of DeepSeek's published profiles.
   public enum Part: String, Hashable, Sendable, CaseIterable {
     case attention, gemm, experts, dispatch, combine, collective, other
+    /// Waiting for the slowest peer before normal exchanges.
+    case barrier
     /// The halves of low-latency exchanges that run on the compute stream.
     case dispatchKernels = "dispatch kernels"
     case combineKernels = "combine kernels"

@@ -14,6 +14,9 @@ public struct StepEstimator: Sendable {
   public var devicesPerNode: Int
   /// How tokens are spread over experts.
   public var loads: ExpertLoads
+  /// Mean over maximum of the tokens of expert ranks in layers whose loads are not given; at 1 the
+  /// placement's own under even loads counts.
+  public var assumedBalancedness: Double
   /// What a data group works on in a step; the pool's load unless set.
   public var step: StepShape
   /// Micro-batches that a step is cut into.
@@ -31,6 +34,7 @@ public struct StepEstimator: Sendable {
     self.model = model
     self.devicesPerNode = devicesPerNode ?? model.hardware.devicesPerNode
     loads = .even
+    assumedBalancedness = 1
     step = StepShape(pool.load, role: pool.role)
     microBatches = 1
     dispatchFormat = precision.experts == .bf16 ? .bf16 : .fp8
