@@ -104,7 +104,7 @@ public struct RooflineFit: Hashable, Sendable {
     let deepest = samples.reduce(1) { max($0, $1.work.depth) }
     let ranges: [(WritableKeyPath<RooflineFit, Double>, Double, Double)] = [
       (\.latency, 5e-7, 1e-4), (\.perDepth, 1e-9 / deepest, 1e-4 / deepest),
-      (\.firstEfficiency, 0.05, 1), (\.secondEfficiency, 0.05, 1),
+      (\.firstEfficiency, 0.05, 0.95), (\.secondEfficiency, 0.05, 0.95),
     ]
     for _ in 0..<8 {
       for (number, low, high) in ranges {

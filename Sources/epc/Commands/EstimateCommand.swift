@@ -71,6 +71,19 @@ struct EstimateCommand: ParsableCommand {
       let hardware = request.cluster?.hardware ?? request.defaultHardware
       let cost = CostModel(hardware, calibration: try Calibration(catalog: catalog))
       let expertLoads = try loads.map { path throws(Diagnostics) in try Self.read(path) } ?? .even
+      for pool in plan.pools {
+        for placement in pool.placements {
+          for layer in placement.layers {
+            guard let count = expertLoads.byLayer[layer]?.count else { continue }
+            if count != placement.experts {
+              throw Diagnostics(
+                "loads-file",
+                "\(count) loads for layer \(layer), which has \(placement.experts) experts",
+                at: loads ?? "")
+            }
+          }
+        }
+      }
       var documents: [Document] = []
       for pool in plan.pools {
         var estimator = StepEstimator(
