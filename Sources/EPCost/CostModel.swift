@@ -133,8 +133,9 @@ extension Kernel {
     switch self {
     case .decodeAttention(let attention):
       return attention.sharesKey && attention.keySize == 576 && !attention.isSparse
+        && attention.arithmetic == .bf16
     case .prefillAttention(let attention):
-      return attention.keySize >= 64 && !attention.isSparse
+      return attention.keySize >= 64 && !attention.isSparse && attention.arithmetic == .bf16
     default: return true
     }
   }

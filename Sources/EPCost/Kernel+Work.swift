@@ -93,9 +93,10 @@ extension Kernel {
       return Work(
         compute: operations / hardware.peak(for: gemm.format),
         memory: bytes / hardware.memoryBandwidth, depth: gemm.k)
-    case .decodeAttention, .prefillAttention:
+    case .decodeAttention(let attention), .prefillAttention(let attention):
       return Work(
-        compute: operations / hardware.peak(for: .bf16), memory: bytes / hardware.memoryBandwidth)
+        compute: operations / hardware.peak(for: attention.arithmetic),
+        memory: bytes / hardware.memoryBandwidth)
     case .stream(let stream):
       return Work(
         compute: 0, memory: bytes / hardware.memoryBandwidth, depth: stream.launches)

@@ -97,12 +97,14 @@ public enum Kernel: Hashable, Sendable {
     public var isSparse: Bool
     /// The format of the cache.
     public var format: Precision.Format
+    /// The format that products of queries, keys and values are computed in.
+    public var arithmetic: Precision.Format
 
     /// Makes attention.
     public init(
       sequences: Double, queries: Double, context: Double, heads: Double, keyHeads: Double,
       keySize: Double, valueSize: Double, sharesKey: Bool = false, isSparse: Bool = false,
-      format: Precision.Format = .bf16
+      format: Precision.Format = .bf16, arithmetic: Precision.Format = .bf16
     ) {
       self.sequences = sequences
       self.queries = queries
@@ -114,6 +116,7 @@ public enum Kernel: Hashable, Sendable {
       self.sharesKey = sharesKey
       self.isSparse = isSparse
       self.format = format
+      self.arithmetic = arithmetic
     }
 
     /// Pairs of a query and a key that it sees, of one sequence.

@@ -24,17 +24,19 @@ extension OperationTable {
   func estimate(_ kernel: Kernel, on hardware: Hardware) -> Estimate {
     let coordinates = kernel.coordinates.map { log2($0) }
     let load = log(kernel.load)
-    var near: [(curve: Curve, distance: Double)] = []
-    for curve in curves {
+    var near: [(index: Int, distance: Double)] = []
+    near.reserveCapacity(Self.neighbours + 1)
+    for (index, curve) in curves.enumerated() {
       var square =
         curve.hardware.name == hardware.name ? 0 : Self.otherHardware * Self.otherHardware
-      for (one, other) in zip(coordinates, curve.coordinates) {
-        square += (one - other) * (one - other)
+      for axis in coordinates.indices {
+        let difference = coordinates[axis] - curve.coordinates[axis]
+        square += difference * difference
       }
       let distance = square.squareRoot()
       let place = near.firstIndex { $0.distance > distance } ?? near.count
       if place < Self.neighbours {
-        near.insert((curve, distance), at: place)
+        near.insert((index, distance), at: place)
         if near.count > Self.neighbours { near.removeLast() }
       }
     }
@@ -53,10 +55,12 @@ extension OperationTable {
       fit.seconds(for: kernel.scaled(toLoad: exp(load)).work(on: hardware))
     }
     var knots: [Double] = []
-    for (curve, _) in near { knots += curve.loads }
+    for (index, _) in near { knots += curves[index].loads }
     knots = Array(Set(knots)).sorted()
     var times = knots.map { knot in
-      let residual = zip(near, weights).reduce(0) { $0 + $1.1 * $1.0.curve.residual(at: knot) }
+      let residual = zip(near, weights).reduce(0) {
+        $0 + $1.1 * curves[$1.0.index].residual(at: knot)
+      }
       return fitted(knot) * exp(trust * residual / total)
     }
     for index in times.indices.dropLast().reversed() {
@@ -78,23 +82,23 @@ extension OperationTable {
       seconds = times[above - 1] * pow(times[above] / times[above - 1], share)
     }
 
+    let curve = curves[nearest.index]
     let isOwn = nearest.distance < 1e-9
-    let hit = nearest.curve.loads.firstIndex { abs($0 - load) < 1e-5 }
+    let hit = curve.loads.firstIndex { abs($0 - load) < 1e-5 }
     let provenance: Figure.Provenance
     if isOwn && hit != nil {
       provenance = .measured
-    } else if nearest.distance <= 1 && beyond < 1e-5 && nearest.curve.hardware.name == hardware.name
-    {
+    } else if nearest.distance <= 1 && beyond < 1e-5 && curve.hardware.name == hardware.name {
       provenance = .interpolated
     } else {
       provenance = .extrapolated
     }
-    let noise = hit.map { nearest.curve.noises[$0] } ?? 0
+    let noise = hit.map { curve.noises[$0] } ?? 0
     let off = 1.64 * fit.deviation * min(1, nearest.distance + (hit == nil ? 0.25 : 0))
     return Estimate(
       seconds: seconds, provenance: provenance,
       halfWidth: max(0.05, noise) + off + 0.1 * min(beyond / log(2), 3),
-      source: nearest.curve.source)
+      source: curve.source)
   }
 }
 

@@ -174,6 +174,49 @@ let profiledLayers: [ProfiledLayer] = [
     #expect(abs(rate / Self.cases[index].tokens - 1) < 0.15)
   }
 
+  /// Ant's DeepSeek-R1 decode on H20 (lm-sys blog 2025-09-26), tokens a second and device by
+  /// sequences a device: two drafted tokens checked a step, of which 1.85 are kept, fp8 attention.
+  static let crossover: [(sequences: Int, ep16: Double, ep32: Double)] = [
+    (56, 745, 655), (40, 685, 611), (28, 638, 556), (20, 538, 491), (12, 376, 383), (4, 153, 170),
+  ]
+
+  static func predicted(sequences: Int, ep: Int) throws -> Figure {
+    let model = try Repository.model("h20")
+    let plan = try compiledV3(
+      .decode, cluster: Cluster(model.hardware, devices: ep), ep: ep, batch: sequences,
+      context: 4864)
+    var estimator = StepEstimator(plan.pools[0], precision: .fp8, model: model)
+    estimator.step.tokens *= 2
+    estimator.attentionFormat = .fp8
+    estimator.assumedBalancedness = 0.75
+    return estimator.poolEstimate(overlap: OverlapChoice.none, drafts: 1, acceptance: 0.85)
+      .throughput
+  }
+
+  static func crossoverTable() throws -> String {
+    var text =
+      "| sequences | EP16 predicted | measured | error | EP32 predicted | measured | error |\n"
+    text += "|--:|--:|--:|--:|--:|--:|--:|\n"
+    for row in crossover {
+      text += "| \(row.sequences) "
+      for (ep, measured) in [(16, row.ep16), (32, row.ep32)] {
+        let rate = try predicted(sequences: row.sequences, ep: ep).value
+        text += String(
+          format: "| %.0f | %.0f | %+.0f %% ", rate, measured, (rate / measured - 1) * 100)
+      }
+      text += "|\n"
+    }
+    return text
+  }
+
+  @Test func expertsOverMoreDevicesPayForSmallBatchesOnH20() throws {
+    for row in Self.crossover where row.sequences >= 28 || row.sequences <= 12 {
+      let narrow = try Self.predicted(sequences: row.sequences, ep: 16).value
+      let wide = try Self.predicted(sequences: row.sequences, ep: 32).value
+      #expect((narrow > wide) == (row.ep16 > row.ep32), "\(row.sequences) sequences")
+    }
+  }
+
   /// The generated parts of docs/cost.md; `EPC_UPDATE_GOLDENS=1` writes them.
   @Test func documentationHoldsTheTables() throws {
     let path = Repository.root + "/docs/cost.md"
@@ -182,7 +225,7 @@ let profiledLayers: [ProfiledLayer] = [
     let layer = try Self.predicted(profiledLayers[0])
     let sections = [
       ("fits", try Repository.calibration.get().report), ("layers", try Self.table()),
-      ("throughput", try Self.throughputTable()),
+      ("throughput", try Self.throughputTable()), ("crossover", try Self.crossoverTable()),
       ("explain", "```\n" + layer.explanation + "```\n"),
     ]
     for (name, content) in sections {

@@ -31,9 +31,12 @@ extension KernelPlanner {
     return (tokens, false)
   }
 
-  private func cacheFormat() -> Precision.Format { estimator.pool.activations }
+  private func cacheFormat() -> Precision.Format { estimator.attentionFormat }
 
   private mutating func addCore(_ index: Int, _ attention: Kernel.Attention) {
+    var attention = attention
+    // Sparse kernels keep fp8 caches and compute in bf16.
+    attention.arithmetic = attention.isSparse ? .bf16 : cacheFormat()
     if step.isPrefill && !attention.isSparse {
       // A window shorter than the new tokens leaves each of them about the window's length.
       add(index, .attention, .prefillAttention(attention))

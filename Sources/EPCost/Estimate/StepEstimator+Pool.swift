@@ -86,7 +86,15 @@ extension StepEstimator {
     var sum = 0.0
     var count = 0.0
     for placement in pool.placements {
-      for layer in placement.layers {
+      // Layers without loads of their own are all alike.
+      let special = placement.layers.filter { loads.byLayer[$0] != nil }
+      if let even = placement.layers.first(where: { loads.byLayer[$0] == nil }) {
+        let layers = Double(placement.layers.count - special.count)
+        sum +=
+          layers / KernelPlanner(self, function: placement.function, layer: even).imbalance
+        count += layers
+      }
+      for layer in special {
         let planner = KernelPlanner(self, function: placement.function, layer: layer)
         sum += 1 / planner.imbalance
         count += 1

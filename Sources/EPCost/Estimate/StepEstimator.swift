@@ -23,6 +23,9 @@ public struct StepEstimator: Sendable {
   public var microBatches: Int
   /// The number format of rows that are dispatched.
   public var dispatchFormat: Precision.Format
+  /// The number format that attention reads its cache and computes in; the pool's activations
+  /// unless set.
+  public var attentionFormat: Precision.Format
   /// The algorithm of All-to-All: low-latency kernels or normal ones.
   public var usesLowLatency: Bool
 
@@ -38,6 +41,7 @@ public struct StepEstimator: Sendable {
     step = StepShape(pool.load, role: pool.role)
     microBatches = 1
     dispatchFormat = precision.experts == .bf16 ? .bf16 : .fp8
+    attentionFormat = pool.activations
     usesLowLatency = pool.role != .prefill
   }
 

@@ -32,6 +32,9 @@ struct EstimateCommand: ParsableCommand {
   @Option(help: "The chance that a drafted token is accepted, given those before it.")
   var acceptance: Double = 0.85
 
+  @Option(help: "Number format attention reads its cache and computes in: bf16 or fp8.")
+  var attention: AttentionFormat = .bf16
+
   @Option(help: "Tokens by layer and expert: a JSON object from layers to lists.")
   var loads: String?
 
@@ -50,6 +53,11 @@ struct EstimateCommand: ParsableCommand {
   /// What '--overlap' takes.
   enum OverlapFlag: String, ExpressibleByArgument, CaseIterable {
     case auto, none, always
+  }
+
+  /// What '--attention' takes.
+  enum AttentionFormat: String, ExpressibleByArgument, CaseIterable {
+    case bf16, fp8
   }
 
   func run() throws {
@@ -91,6 +99,7 @@ struct EstimateCommand: ParsableCommand {
           devicesPerNode: plan.cluster.devicesPerNode)
         estimator.loads = expertLoads
         estimator.assumedBalancedness = balancedness
+        if attention == .fp8 { estimator.attentionFormat = .fp8 }
         let estimate = estimator.poolEstimate(
           overlap: overlap == .auto ? nil : overlap == .none ? OverlapChoice.none : .twoBatches,
           drafts: pool.drafts.count, acceptance: acceptance,
