@@ -72,7 +72,10 @@ let package = Package(
     .target(
       name: "EPCompiler", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan"],
       swiftSettings: strict),
-    .testTarget(name: "EPCompilerTests", dependencies: ["EPCompiler"], swiftSettings: strict),
+    .testTarget(
+      name: "EPCompilerTests",
+      dependencies: ["EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan"],
+      swiftSettings: strict),
 
     // The command: thin.
     .executableTarget(

@@ -160,6 +160,37 @@ let profiledLayers: [ProfiledLayer] = [
     return text
   }
 
+  @Test func theDocumentHasTheFieldsOfTheCommand() throws {
+    for (index, own) in [(0, "tpot_ms"), (8, "ttft_ms")] {
+      guard case .object(let fields) = try Self.predicted(index).document else {
+        Issue.record("no object")
+        return
+      }
+      let names = fields.map(\.name)
+      for name in [
+        "tokens_per_second_per_gpu", "step_ms", own, "interval", "exposed_communication",
+        "balancedness", "memory_gib", "provenance",
+      ] {
+        #expect(names.contains(name), "\(name)")
+      }
+    }
+  }
+
+  @Test func draftsAreWorthWhatIsAccepted() throws {
+    let model = try Repository.model("h800")
+    let plan = try compiledV3(
+      .decode, cluster: Cluster(model.hardware, devices: 128), ep: 128, batch: 64)
+    var estimator = StepEstimator(plan.pools[0], precision: .fp8, model: model)
+    estimator.step.tokens *= 2
+    let half = estimator.poolEstimate(overlap: .twoBatches, drafts: 1, acceptance: 0.5)
+    let all = estimator.poolEstimate(overlap: .twoBatches, drafts: 1, acceptance: 1)
+    #expect(half.step == all.step)
+    #expect(abs(all.throughput.value / half.throughput.value - 2 / 1.5) < 1e-9)
+    let priced = estimator.poolEstimate(overlap: OverlapChoice.none, dollarsPerHour: 3.6)
+    let cost = try #require(priced.dollarsPerMillionTokens)
+    #expect(abs(cost - 1000 / priced.throughput.value) < 1e-9 * cost)
+  }
+
   @Test func twoBatchesPayOnlyWhereTheyDid() throws {
     for index in stride(from: 0, to: 8, by: 2) {
       let measured = Self.cases[index].tokens > Self.cases[index + 1].tokens
