@@ -129,6 +129,20 @@ import Testing
     }
   }
 
+  @Test func moreSequencesThanThereIsRoomForWait() throws {
+    let program = SmallModels.program(1, drafts: 1)
+    var request = GenerationRequest(
+      prompts: SmallModels.prompts(2, count: 21), count: 4, speculate: 2)
+    request.chunk = 5
+    let plan = try disaggregatedPlan(of: program, prefill: Mesh(), decode: Mesh())
+    #expect(plan.pools.allSatisfy { $0.load.sequences < 21 })
+    let weights = try WeightStore(.synthetic(seed: 7), for: plan)
+    let result = try PlanSession(plan, weights: weights, device: CPUDevice()).generate(request)
+    let unified = try SmallModels.session(program, Mesh(), tokens: 200).generate(
+      GenerationRequest(prompts: request.prompts, count: 4))
+    #expect(result.prompts.map(\.tokens) == unified.prompts.map(\.tokens))
+  }
+
   @Test func stopTokensEndASequence() throws {
     let session = try SmallModels.session(SmallModels.program(0), Mesh())
     var request = GenerationRequest(prompts: SmallModels.prompts(0), count: 8)

@@ -120,32 +120,39 @@ extension GenerationRun {
     }
   }
 
-  /// Runs a depth, and returns what it made of each piece of work.
+  /// Runs a depth, in as many steps as the plan has room for, and returns what it made of each piece
+  /// of work.
   private mutating func run(
     _ work: [Work], _ depth: Int, _ pool: Int
   ) throws(ExecutionError) -> [StepOutput] {
-    if work.isEmpty { return [] }
-    let groups = session.plan.pools[pool].mesh.dp
-    var inputs = Array(repeating: StepInput(.draft(depth)), count: groups)
-    for item in work {
-      let group = item.sequence.group
-      inputs[group].parts.append(
-        StepInput.Part(sequence: item.sequence.number, rows: item.rows, position: item.position))
-      inputs[group].ids += item.sequence.inputs(
-        from: item.position + depth + 1, count: item.rows)
-      inputs[group].hidden += item.hidden
-    }
-    let outputs = try run(inputs, pool)
-    var next = Array(repeating: 0, count: groups)
-    return work.map { item in
-      let group = item.sequence.group
-      let rows = next[group]..<(next[group] + item.rows)
-      next[group] = rows.upperBound
-      return StepOutput(
-        logits: Array(
-          outputs[group].logits[(rows.lowerBound * vocabulary)..<(rows.upperBound * vocabulary)]),
-        hidden: Array(outputs[group].hidden[(rows.lowerBound * width)..<(rows.upperBound * width)])
-      )
+    let plan = session.plan.pools[pool]
+    var made = work.map { _ in StepOutput(logits: [], hidden: []) }
+    var done = work.map { _ in 0 }
+    while true {
+      var inputs = Array(repeating: StepInput(.draft(depth)), count: plan.mesh.dp)
+      var taken: [(item: Int, group: Int, rows: Range<Int>)] = []
+      for (index, item) in work.enumerated() {
+        let group = item.sequence.group
+        let start = inputs[group].ids.count
+        let rows = min(item.rows - done[index], plan.load.tokens - start)
+        if rows <= 0 { continue }
+        let position = item.position + done[index]
+        inputs[group].parts.append(
+          StepInput.Part(sequence: item.sequence.number, rows: rows, position: position))
+        inputs[group].ids += item.sequence.inputs(from: position + depth + 1, count: rows)
+        inputs[group].hidden +=
+          item.hidden[(done[index] * width)..<((done[index] + rows) * width)]
+        taken.append((index, group, start..<(start + rows)))
+        done[index] += rows
+      }
+      if taken.isEmpty { return made }
+      let outputs = try run(inputs, pool)
+      for (item, group, rows) in taken {
+        made[item].logits +=
+          outputs[group].logits[(rows.lowerBound * vocabulary)..<(rows.upperBound * vocabulary)]
+        made[item].hidden +=
+          outputs[group].hidden[(rows.lowerBound * width)..<(rows.upperBound * width)]
+      }
     }
   }
 }
