@@ -67,16 +67,36 @@ let package = Package(
     .target(
       name: "EPCompiler", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan"],
       swiftSettings: strict),
-    .testTarget(name: "EPCompilerTests", dependencies: ["EPCompiler"], swiftSettings: strict),
+    .testTarget(
+      name: "EPCompilerTests", dependencies: ["EPCompiler", "EPTestSupport"],
+      exclude: ["Goldens"], swiftSettings: strict),
+
+    // Models, meshes and seeded randomness that tests share.
+    .target(
+      name: "EPTestSupport", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan", "EPCompiler"],
+      path: "Tests/EPTestSupport", swiftSettings: strict),
+    .testTarget(
+      name: "EPPlanTests", dependencies: ["EPPlan", "EPCompiler", "EPTestSupport"],
+      swiftSettings: strict),
 
     // The command: thin.
     .executableTarget(
       name: "epc",
       dependencies: [
         "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPCompiler", "EPModelLoader",
-        "EPHuggingFace",
+        "EPHuggingFace", "EPReport", "EPRuntime", "EPBackend", "EPBackendCPU", "EPCheckpoint",
+        "EPTokenizer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
+
+    // What is in a plan, for people: summaries, listings and pictures.
+    .target(
+      name: "EPReport", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EPReportTests",
+      dependencies: ["EPReport", "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan"],
+      swiftSettings: strict),
 
     // Checkpoints: safetensors files, mapped and read by slice; the conversions are C.
     .target(name: "CEPCheckpoint", cSettings: strictC),

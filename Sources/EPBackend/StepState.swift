@@ -8,6 +8,8 @@ public enum RowKind: Hashable, Sendable {
   case tokens
   /// The share of them that the rank keeps.
   case own
+  /// The tokens whose logits are wanted.
+  case sampled
   /// Those routed to the rank's experts.
   case routed
 
@@ -16,6 +18,7 @@ public enum RowKind: Hashable, Sendable {
     switch type.rows {
     case Axis.tokens?: self = .tokens
     case Axis.ownTokens?: self = .own
+    case Axis.sampled?: self = .sampled
     case Axis.routed?: self = .routed
     default: self = .none
     }
@@ -45,6 +48,8 @@ public final class StepState {
   public private(set) var tokens = 0
   /// Those that the rank keeps.
   public private(set) var own = 0..<0
+  /// The tokens whose logits are wanted, ascending.
+  public private(set) var sampled: [Int] = []
   /// Rows routed to the rank's experts by the latest dispatch.
   public var routed = 0
   /// The position of every token in its sequence.
@@ -66,10 +71,12 @@ public final class StepState {
     slotEnds = Storage(bytes: 4 * slots)
   }
 
-  /// Begins a step of the given sequences, of which the rank keeps the rows `own`.
-  public func begin(_ spans: [SequenceSpan], own: Range<Int>) {
+  /// Begins a step of the given sequences, of which the rank keeps the rows `own` and makes logits
+  /// of the rows `sampled`.
+  public func begin(_ spans: [SequenceSpan], own: Range<Int>, sampled: [Int]) {
     self.spans = spans
     self.own = own
+    self.sampled = sampled
     tokens = spans.last?.rows.upperBound ?? 0
     routed = 0
     precondition(4 * tokens <= positions.memory.bytes, "a step has as many tokens as planned")
@@ -86,6 +93,7 @@ public final class StepState {
     case .none: return 1
     case .tokens: return tokens
     case .own: return own.count
+    case .sampled: return sampled.count
     case .routed: return routed
     }
   }

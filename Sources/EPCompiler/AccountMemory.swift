@@ -29,7 +29,7 @@ extension Compiler {
   }
 
   static func gibibytes(_ bytes: Int) -> String {
-    let hundredths = Int((Double(bytes) / Double(1 << 30) * 100).rounded())
+    let hundredths = Int(saturating: (Double(bytes) / Double(1 << 30) * 100).rounded())
     let digits = String(hundredths % 100)
     return "\(hundredths / 100).\(digits.count < 2 ? "0" : "")\(digits) GiB"
   }

@@ -22,6 +22,12 @@ extension Compiler {
     for (index, pool) in request.pools.enumerated() {
       let available = try compilation.devicesAvailable(to: pool, from: first, poolIndex: index)
       let chosen = try compilation.choosePool(pool, devices: available)
+      if let problem = chosen.load.problem {
+        throw Diagnostics(
+          "load",
+          "the \(chosen.role.rawValue) pool would hold \(problem); take a smaller '--batch', "
+            + "'--tokens-per-gpu' or '--context'")
+      }
       compilation.pools.append(chosen)
       compilation.pools[index].firstRank = first
       first += chosen.mesh.ranks
@@ -69,7 +75,7 @@ extension Compilation {
   ) throws(Diagnostics) -> Pool {
     for (name, value) in [
       ("pp", pool.pp), ("dp", pool.dp), ("tp", pool.tp), ("ep", pool.ep), ("batch", pool.batch),
-      ("tokens-per-gpu", pool.tokensPerDevice),
+      ("tokens-per-gpu", pool.tokensPerDevice), ("samples", pool.samples),
     ] {
       if let value, value < 1 || value > 1 << 20 {
         throw Diagnostics("size-flag", "'--\(name) \(value)'; it is between 1 and 2^20")
@@ -136,7 +142,7 @@ extension Compilation {
   private func makePool(_ pool: CompileRequest.PoolRequest, _ mesh: Mesh) -> Pool {
     let steps = 1 + program.drafts.count
     let group = mesh.tp * mesh.pp
-    let load: Pool.Load
+    var load: Pool.Load
     switch pool.role {
     case .decode:
       let sequences = (pool.batch ?? 64) * group
@@ -148,7 +154,12 @@ extension Compilation {
         ?? (pool.role == .prefill ? max(tokens / request.context, 1) : 16 * group)
       load = Pool.Load(
         sequences: batch, tokens: max(tokens, batch * steps), context: request.context)
+      // All logits where they are little, else those of the tokens that are sampled from.
+      let bytes = Double(load.tokens) * Double(program.vocabulary) * 4
+      load.samples =
+        bytes <= Double(64 << 20) ? load.tokens : min(load.sequences * steps, load.tokens)
     }
+    if let samples = pool.samples { load.samples = min(samples * group, load.tokens) }
     return Pool(
       role: pool.role, firstRank: 0, mesh: mesh, load: load, activations: request.activations)
   }
@@ -181,11 +192,11 @@ extension Compilation {
           ? min(cache.window ?? pool.load.context, pool.load.context) : 1
         let isSplit = cache.parts.contains { $0.contains { $0.split == .tensor } }
         bytes +=
-          Double(cache.elementsPerEntry * entries * pool.load.sequences)
+          Double(cache.elementsPerEntry) * Double(entries) * Double(pool.load.sequences)
           * Double(pool.cacheElementBytes(cache.kind)) * layers / Double(isSplit ? mesh.tp : 1)
       }
     }
-    return Int(bytes)
+    return Int(saturating: bytes)
   }
 
   /// Slots of an expert rank for so many logical experts; without a wish for redundant ones, as

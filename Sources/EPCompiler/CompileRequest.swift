@@ -21,6 +21,8 @@ public struct CompileRequest: Sendable {
     public var batch: Int?
     /// Tokens of a step for each device, in prefill.
     public var tokensPerDevice: Int?
+    /// Tokens of a step and device whose logits are made.
+    public var samples: Int?
     /// Slots beyond one for each expert.
     public var redundantExperts: Int?
 

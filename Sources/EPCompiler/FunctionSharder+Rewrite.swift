@@ -19,6 +19,7 @@ extension FunctionSharder {
     case .attention, .latentAttention, .linearAttention: try rewriteAttention(operation)
     case .index: try rewriteAllTokens(operation)
     case .shortConvolution: try rewriteConvolution(operation)
+    case .sampleRows: try rewriteSample(operation)
     case .route: try rewriteRoute(operation)
     case .dispatch, .combine: try rewriteExchange(operation)
     case .allReduce, .allGather, .reduceScatter, .scatterRows, .send, .receive:
@@ -186,6 +187,7 @@ extension FunctionSharder {
     var x = try form(old, .whole)
     var attributes = operation.attributes
     var operands = [Operand("x", .value(x.value))]
+    var sums: Operand?
     let runsAcross = x.layout.axis.map { axes.contains($0) } ?? false
     if runsAcross && operation.attributes.text("form") != "rms" {
       x = try form(old, .replicated)
@@ -204,7 +206,7 @@ extension FunctionSharder {
         .allReduce, [Operand("x", .value(squares))],
         Attributes(["group": .text(Mesh.Group.tensor.rawValue)]))[0]
       attributes["count"] = .int(axes.reduce(1) { $0 * (whole.axis(named: $1)?.size ?? 1) })
-      operands.append(Operand("squares", .value(sum)))
+      sums = Operand("squares", .value(sum))
     }
     for role in ["weight", "bias"] {
       guard let weight = weightIndex(operation, role) else { continue }
@@ -212,6 +214,8 @@ extension FunctionSharder {
       try split(weight, along: position)
       operands.append(Operand(role, .weight(weight)))
     }
+    // In the order of the specification, as a plan that is read has them.
+    if let sums { operands.append(sums) }
     try define(operation, operands, Layout(axis: x.layout.axis), attributes: attributes)
   }
 
@@ -320,6 +324,12 @@ extension FunctionSharder {
       }
     }
     try define(operation, operands, Layout(axis: x.layout.axis))
+  }
+
+  /// Each tensor rank gives the sampled ones of its own tokens, and nothing for the others: a sum.
+  private mutating func rewriteSample(_ operation: Operation) throws(OpError) {
+    let x = try form(try valueIndex(operation, "x"), .own)
+    try define(operation, [Operand("x", .value(x.value))], Layout(isPartial: mesh.tp > 1))
   }
 
   private mutating func rewriteRoute(_ operation: Operation) throws(OpError) {

@@ -13,7 +13,7 @@ extension Compiler {
     }
   }
 
-  private static func insertWaits(_ sharded: inout ShardedFunction) {
+  static func insertWaits(_ sharded: inout ShardedFunction) {
     let operations = sharded.function.operations
     var writer: [Int: Int] = [:]
     var touches = Array(repeating: [Int](), count: sharded.function.values.count)

@@ -19,6 +19,9 @@ public enum Compiler {
   public static let passes: [Pass] = [
     Pass(name: "import", summary: "drop MTP depths that are not asked for", run: importProgram),
     Pass(
+      name: "sample-rows", summary: "make logits of the tokens that are sampled only",
+      run: sampleRows),
+    Pass(
       name: "choose-parallelism", summary: "fix devices, mesh and load of every pool",
       run: chooseParallelism),
     Pass(

@@ -37,7 +37,10 @@ extension Compiler {
     let fix = ((experts + max(wish, 0) + ranks - 1) / ranks) * ranks - experts
     if fix > (experts - 1) * ranks || wish < 0 {
       throw Diagnostics(
-        "expert-slots", "'--redundant-experts \(wish)' with \(experts) experts on \(ranks) ranks")
+        "expert-slots",
+        "'--redundant-experts \(wish)' with \(experts) experts on \(ranks) ranks, where a rank "
+          + "holds an expert once; take '--redundant-experts "
+          + "\((experts + ranks - 1) / ranks * ranks - experts)'")
     }
     throw Diagnostics(
       "expert-slots",

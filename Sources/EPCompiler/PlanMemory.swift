@@ -14,7 +14,7 @@ extension Compiler {
     }
   }
 
-  private static func pack(
+  static func pack(
     _ sharded: ShardedFunction, in pool: Pool
   ) -> [ShardedFunction.Buffer] {
     let function = sharded.function
@@ -29,7 +29,7 @@ extension Compiler {
     }
     for result in function.results { life[result.value] = life[result.value].lowerBound...end }
     // A view lives in its root's place, so the root lives as long as any view.
-    let roots = function.values.indices.map { sharded.root(of: $0) }
+    let roots = sharded.roots
     for (value, root) in roots.enumerated() {
       life[root] =
         min(
@@ -38,7 +38,7 @@ extension Compiler {
     }
     let alignment = ShardedFunction.Buffer.alignment
     let sizes = function.values.indices.map { value in
-      (pool.bufferBytes(of: value, in: sharded) + alignment - 1) / alignment * alignment
+      pool.bufferBytes(of: value, in: sharded).saturatingSum(alignment - 1) / alignment * alignment
     }
     var buffers = sizes.map { ShardedFunction.Buffer(offset: 0, bytes: $0) }
     var placed: [Int] = []
@@ -49,8 +49,8 @@ extension Compiler {
         .sorted { buffers[$0].offset < buffers[$1].offset }
       var offset = 0
       for rival in rivals {
-        if buffers[rival].offset >= offset + sizes[value] { break }
-        offset = max(offset, buffers[rival].offset + buffers[rival].bytes)
+        if buffers[rival].offset >= offset.saturatingSum(sizes[value]) { break }
+        offset = max(offset, buffers[rival].end)
       }
       buffers[value].offset = offset
       placed.append(value)

@@ -49,9 +49,10 @@ extension Compiler {
     let topK = function.function.values[indices].axes.last?.size ?? 1
     let share = pool.leastRoutedCapacity(topK: topK, slotsPerRank: placement.slotsPerRank)
     let sources = pool.mostRows(of: function.function.values[indices], in: function)
-    let most = sources * pool.mesh.ep * min(topK, placement.slotsPerRank)
+    let most = sources.saturatingProduct(pool.mesh.ep)
+      .saturatingProduct(min(topK, placement.slotsPerRank))
     if most <= 16_384 { return most }
-    return min(most, max(Int((Double(share) * factor).rounded(.up)), share))
+    return min(most, max(Int(saturating: (Double(share) * factor).rounded(.up)), share))
   }
 }
 
@@ -174,12 +175,11 @@ struct FunctionSharder {
     }
     if wish == .whole || current.layout.rows == .routed { return current }
     if let axis = current.layout.axis {
-      let whole = source.values[old].axis(named: axis)?.size ?? 0
-      let local = result.values[current.value].axis(named: axis)?.size ?? 0
-      if local * mesh.tp != whole {
+      let size = source.values[old].axis(named: axis)?.size ?? 1
+      if size % mesh.tp != 0 {
         throw OpError(
-          "\(whole) \(axis) are repeated over tp \(mesh.tp) where all of them are needed; take "
-            + "'--tp \(whole)'")
+          "\(size) \(axis) are held by several of tp \(mesh.tp) ranks each, and are needed whole; "
+            + "take '--tp \((1...mesh.tp).last { size % $0 == 0 && mesh.tp % $0 == 0 } ?? 1)'")
       }
       current = try convert(current, "all_gather:\(axis)")
     }

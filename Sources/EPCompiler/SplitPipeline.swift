@@ -37,7 +37,7 @@ extension Compiler {
   /// Consecutive parts of `costs`, none empty, whose greatest sum is the smallest possible.
   static func cutEvenly(_ costs: [Int], into parts: Int) -> [Range<Int>] {
     var low = costs.max() ?? 0
-    var high = costs.reduce(0, +)
+    var high = costs.reduce(0) { $0.saturatingSum($1) }
     while low < high {
       let middle = low + (high - low) / 2
       if packed(costs, most: middle).count <= parts { high = middle } else { low = middle + 1 }
@@ -59,12 +59,12 @@ extension Compiler {
     var start = 0
     var sum = 0
     for (index, cost) in costs.enumerated() {
-      if index > start && sum + cost > most {
+      if index > start && sum.saturatingSum(cost) > most {
         ranges.append(start..<index)
         start = index
         sum = 0
       }
-      sum += cost
+      sum = sum.saturatingSum(cost)
     }
     return ranges + [start..<costs.count]
   }
@@ -116,10 +116,10 @@ extension Compilation {
   /// Bytes of the weights that one call reads on a rank.
   func weightBytes(of call: ModelProgram.Call, in pool: Pool) -> Int {
     pool.functions[call.function].function.weights.reduce(0) { sum, weight in
-      sum
-        + Int(
-          Double(weight.elementCount) * program.precision.format(of: weight.role).bitsPerElement / 8
-        )
+      sum.saturatingSum(
+        Int(
+          saturating: Double(weight.elementCount)
+            * program.precision.format(of: weight.role).bitsPerElement / 8))
     }
   }
 }

@@ -31,7 +31,7 @@ public enum HuggingFaceImport {
       try config["model_type"].string(maxLength: 100)
     }
     guard let family = Family(rawValue: type) else { throw .unknownFamily(type) }
-    let given = try header.optionalText("_name_or_path") ?? ""
+    let given = (try? header.optionalText("_name_or_path")) ?? ""
     let reader = ConfigReader(
       family: type, node: config, modelName: name ?? (given.isEmpty ? type : given))
     let model = try family.model(reader)

@@ -192,12 +192,13 @@ struct Scanner {
     return String(text)
   }
 
-  mutating func attribute() throws(OpError) -> Attribute {
+  mutating func attribute(depth: Int = 0) throws(OpError) -> Attribute {
+    if depth > 8 { throw OpError("lists are nested too deep") }
     if peek("\"") { return .text(try quotedText()) }
     if take("[") {
       var values: [Attribute] = []
       while !take("]") {
-        values.append(try attribute())
+        values.append(try attribute(depth: depth + 1))
         _ = take(",")
       }
       return .list(values)

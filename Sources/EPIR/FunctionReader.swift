@@ -13,7 +13,7 @@ extension JSONNode {
 
 extension Function {
   /// The most values, weights or operations a function may have.
-  public static let mostParts: Int = 1 << 16
+  public static let mostParts: Int = 1 << 14
 
   /// Reads a function and checks that its references point at something.
   public init(json node: JSONNode) throws(JSONError) {
@@ -143,7 +143,9 @@ extension Operation {
       }
     }
     var attributes = Attributes()
-    for (name, value) in try node.optional("attributes")?.entries ?? [] {
+    let entries = try node.optional("attributes")?.entries ?? []
+    if entries.count > 64 { throw node.fail("over 64 attributes") }
+    for (name, value) in entries {
       attributes[name] = try Attribute(json: value)
     }
     var results: [Int] = []

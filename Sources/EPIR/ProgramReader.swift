@@ -9,13 +9,17 @@ extension ModelProgram {
       vocabulary: try node["vocabulary"].int(in: 1...(1 << 32)),
       hidden: try node["hidden"].int(in: 1...(1 << 32)),
       precision: try Precision(json: node["precision"]))
+    var layers = 0
     for function in try node["functions"].array(maxCount: 4096) {
       let read = try Function(json: function)
       do { try read.verify() } catch { throw function.fail(error.description) }
       functions.append(read)
     }
+    // Texts such as "0-99999" are short: layers are counted over all calls.
     for call in try node["calls"].array(maxCount: 1 << 16) {
       calls.append(try Call(json: call, functions: functions.count))
+      layers += calls[calls.count - 1].layers.count
+      if layers > ModelProgram.mostLayers { throw call.fail("too many layers altogether") }
     }
     for call in try node.optional("drafts")?.array(maxCount: 64) ?? [] {
       drafts.append(try Call(json: call, functions: functions.count))
@@ -30,14 +34,15 @@ extension ModelProgram {
     try checkCalls(node)
   }
 
+  /// The most layers that calls may have together.
+  public static let mostLayers: Int = 100_000
+
   private func checkCalls(_ node: JSONNode) throws(JSONError) {
-    let numbered = calls.flatMap(\.layers)
-    if numbered != Array(0..<numbered.count) || numbered.isEmpty {
-      throw try node["calls"].fail("the calls do not number the layers 0, 1, 2, ... once each")
-    }
+    do { try verifyCalls() } catch { throw try node["calls"].fail(error.description) }
+    var uses: [Int: Int] = [:]
+    for call in calls + drafts { uses[call.function, default: 0] += max(call.layers.count, 1) }
     for (index, function) in functions.enumerated() {
-      let uses = (calls + drafts).filter { $0.function == index }
-      let layers = uses.reduce(0) { $0 + max($1.layers.count, 1) }
+      let layers = uses[index] ?? 0
       for weight in function.weights where weight.role == .constant {
         if weight.constants.count != layers && weight.constants.count != 1 {
           throw try node["functions"].fail(

@@ -13,7 +13,8 @@ extension Handover {
       for (cache, declaration) in function.function.caches.enumerated() {
         let parts = function.cacheParts[cache]
         let bytes =
-          declaration.elementsPerEntry * parts * sender.cacheElementBytes(declaration.kind)
+          declaration.elementsPerEntry.saturatingProduct(parts)
+          .saturatingProduct(sender.cacheElementBytes(declaration.kind))
         handover.transfers.append(
           Transfer(
             function: index, cache: cache, layers: layers,

@@ -46,6 +46,7 @@ extension ModelSummary {
       "precision": precision.document, "parameters": .int(parameters),
       "activated_parameters": .int(activatedParameters),
       "draft_parameters": .int(draftParameters), "weight_digest": .text(weightDigest),
+      "program_digest": .text(programDigest),
       "ignored_tensors": ignoredTensors.isEmpty ? nil : .texts(ignoredTensors),
     ])
   }
@@ -87,7 +88,7 @@ extension Pool {
       ]),
       "load": .object([
         "sequences": .int(load.sequences), "tokens": .int(load.tokens),
-        "context": .int(load.context),
+        "samples": .int(load.samples), "context": .int(load.context),
       ]),
       "activations": .text(activations.rawValue),
       "functions": .list(functions.map(\.document)),
@@ -108,6 +109,9 @@ extension ExpertPlacement {
     ])
   }
 
+  /// The most slots of all placements of a pool.
+  static let mostSlots = 1 << 22
+
   /// Slots as runs of ascending experts: `0-255,0-31`.
   static func text(of slots: [Int]) -> String {
     var runs: [(Int, Int)] = []
@@ -127,7 +131,8 @@ extension ExpertPlacement {
     for run in text.split(separator: ",", omittingEmptySubsequences: false) {
       let ends = run.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
       guard ends.count <= 2, let first = ends.first ?? nil, let last = ends.last ?? nil,
-        first >= 0, last >= first, last < 1 << 24, slots.count + last - first < 1 << 24
+        first >= 0, last >= first, last < 1 << 24,
+        slots.count + last - first < ExpertPlacement.mostSlots
       else { throw OpError("'\(text.prefix(40))' are no slots such as '0-255,0-31'") }
       slots.append(contentsOf: first...last)
     }

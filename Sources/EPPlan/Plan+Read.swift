@@ -57,7 +57,8 @@ extension ModelSummary {
       parameters: try node["parameters"].int(in: most),
       activatedParameters: try node["activated_parameters"].int(in: most),
       draftParameters: try node["draft_parameters"].int(in: most),
-      weightDigest: try node["weight_digest"].string(maxLength: 16), ignoredTensors: ignored)
+      weightDigest: try node["weight_digest"].string(maxLength: 16),
+      programDigest: try node["program_digest"].string(maxLength: 16), ignoredTensors: ignored)
   }
 }
 
@@ -104,9 +105,10 @@ extension Pool {
     if let problem = mesh.problem { throw sizes.fail(problem) }
     let most = try node["load"]
     let load = Load(
-      sequences: try most["sequences"].int(in: 1...(1 << 24)),
-      tokens: try most["tokens"].int(in: 1...(1 << 26)),
-      context: try most["context"].int(in: 1...(1 << 32)))
+      sequences: try most["sequences"].int(in: 1...Load.most.sequences),
+      tokens: try most["tokens"].int(in: 1...Load.most.tokens),
+      samples: try most["samples"].int(in: 1...Load.most.samples),
+      context: try most["context"].int(in: 1...Load.most.context))
     self.init(
       role: try node["role"].stringEnum(), firstRank: try node["first_rank"].int(in: 0...(1 << 20)),
       mesh: mesh, load: load, activations: try node["activations"].stringEnum())
@@ -114,8 +116,12 @@ extension Pool {
       throw try node["activations"].fail("activations are bf16, fp16 or fp32")
     }
     var slots: [Int: Int] = [:]
+    var total = 0
     for placement in try node.optional("placements")?.array(maxCount: 100_000) ?? [] {
       placements.append(try ExpertPlacement(json: placement))
+      total += placements[placements.count - 1].slots.count
+      total += placements[placements.count - 1].layers.count
+      if total > ExpertPlacement.mostSlots { throw placement.fail("too many slots altogether") }
       slots[placements[placements.count - 1].function] =
         placements[placements.count - 1].slotsPerRank
     }
@@ -126,10 +132,15 @@ extension Pool {
     if let wrong = placements.first(where: { !functions.indices.contains($0.function) }) {
       throw try node["placements"].fail("\(wrong.function) is none of the functions")
     }
+    // Texts such as "0-99999" are short: layers are counted over all calls.
+    var layers = 0
     for stage in try node["stages"].array(maxCount: 100_000) {
       var calls: [ModelProgram.Call] = []
-      for call in try stage.array(maxCount: 100_000) {
-        calls.append(try ModelProgram.Call(json: call, functions: functions.count))
+      for element in try stage.array(maxCount: 100_000) {
+        let call = try ModelProgram.Call(json: element, functions: functions.count)
+        layers += call.layers.count
+        if layers > ModelProgram.mostLayers { throw element.fail("too many layers altogether") }
+        calls.append(call)
       }
       stages.append(calls)
     }
@@ -181,7 +192,8 @@ extension ShardedFunction {
       spread.expertAxis = try weight.optional("expert_axis")?.index(below: count, "axes")
       spread.isFirstOnly = try weight.optional("first_only")?.bool() ?? false
       guard let local = spread.localAxes(mesh: mesh, slotsPerRank: slotsPerRank),
-        spread.expertAxis == nil || spread.expertAxis == 0 && slotsPerRank > 0
+        spread.expertAxis == nil || spread.expertAxis == 0 && slotsPerRank > 0,
+        Axis.elements(of: local) != nil
       else {
         throw weight.fail(
           "\(TensorType(spread.axes)) cannot be split so over \(mesh) with \(slotsPerRank) slots")

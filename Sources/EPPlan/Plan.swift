@@ -50,6 +50,9 @@ public struct ModelSummary: Hashable, Sendable {
   /// A digest of the names, axes and storage of all weights, which the plan's functions must give
   /// again: see `WeightDigest`.
   public var weightDigest: String
+  /// A digest of everything else that makes the model: operations, their order and attributes, and
+  /// which layers call what: see `ProgramDigest`.
+  public var programDigest: String
   /// Checkpoint tensors that may be there and are not read.
   public var ignoredTensors: [String]
 }
@@ -62,7 +65,8 @@ extension ModelSummary {
       name: program.name, vocabulary: program.vocabulary, hidden: program.hidden,
       precision: program.precision, parameters: count.total,
       activatedParameters: count.activated, draftParameters: count.drafts,
-      weightDigest: WeightDigest.digest(of: program), ignoredTensors: program.ignoredTensors)
+      weightDigest: WeightDigest.digest(of: program),
+      programDigest: ProgramDigest.digest(of: program), ignoredTensors: program.ignoredTensors)
   }
 }
 
@@ -95,9 +99,9 @@ public struct ClusterSummary: Hashable, Sendable {
   }
 
   /// Devices of the cluster.
-  public var devices: Int { nodes * devicesPerNode }
+  public var devices: Int { nodes.saturatingProduct(devicesPerNode) }
   /// Bytes of a device that a plan may use.
-  public var usableBytes: Int { Int(Double(memoryBytes) * usableFraction) }
+  public var usableBytes: Int { Int(saturating: Double(memoryBytes) * usableFraction) }
 }
 
 /// How sequences move from one pool to another.
@@ -151,7 +155,8 @@ public struct Handover: Hashable, Sendable {
   /// Bytes handed over for a sequence of `context` tokens.
   public func bytes(context: Int) -> Int {
     transfers.reduce(0) {
-      $0 + $1.layers * ($1.bytesPerToken * context + $1.bytesPerSequence)
+      let bytes = $1.bytesPerToken.saturatingProduct(context).saturatingSum($1.bytesPerSequence)
+      return $0.saturatingSum(bytes.saturatingProduct($1.layers))
     }
   }
 }

@@ -6,23 +6,22 @@ extension Pool {
   /// Bytes the fullest rank of a stage holds.
   public func memoryTable(ofStage stage: Int, precision: Precision) -> MemoryTable {
     var table = MemoryTable()
-    var counted: Set<String> = []
+    var counted = WeightTally()
     let calls = self.calls(ofStage: stage)
     for call in calls {
       let function = functions[call.function]
       for (weight, sharding) in zip(function.function.weights, function.sharding) {
         let bits = precision.format(of: weight.role).bitsPerElement
-        let bytes = Int((Double(weight.elementCount) * bits / 8).rounded(.up))
-        for layer in weight.name.contains("{layer}") ? call.layers : [-1]
-        where counted.insert("\(layer) \(weight.name)").inserted {
-          if sharding.expertAxis != nil {
-            table.expertWeights += bytes
-          } else {
-            table.denseWeights += bytes
-          }
+        let bytes = Int(saturating: (Double(weight.elementCount) * bits / 8).rounded(.up))
+        let held = bytes.saturatingProduct(counted.count(weight, layers: call.layers))
+        if sharding.expertAxis != nil {
+          table.expertWeights = table.expertWeights.saturatingSum(held)
+        } else {
+          table.denseWeights = table.denseWeights.saturatingSum(held)
         }
       }
-      table.cache += max(call.layers.count, 1) * cacheBytes(of: function)
+      let caches = cacheBytes(of: function).saturatingProduct(max(call.layers.count, 1))
+      table.cache = table.cache.saturatingSum(caches)
     }
     for function in Set(calls.map(\.function)) {
       table.activations = max(table.activations, functions[function].arenaBytes)
@@ -36,7 +35,9 @@ extension Pool {
     function.function.caches.reduce(0) { sum, cache in
       let entries =
         cache.kind.growsWithContext ? min(cache.window ?? load.context, load.context) : 1
-      return sum + load.sequences * entries * cache.elementsPerEntry * cacheElementBytes(cache.kind)
+      let elements = cache.elementsPerEntry.saturatingProduct(entries)
+      return sum.saturatingSum(
+        elements.saturatingProduct(load.sequences.saturatingProduct(cacheElementBytes(cache.kind))))
     }
   }
 
@@ -53,7 +54,9 @@ extension Pool {
         case .value(let x)? = operation.operand("x")
       else { return sum }
       let type = function.function.values[x]
-      return sum + function.routedCapacity * type.elementsPerRow * bytes(of: .real)
+      return sum.saturatingSum(
+        type.elementsPerRow.saturatingProduct(function.routedCapacity)
+          .saturatingProduct(bytes(of: .real)))
     }
   }
 
@@ -64,14 +67,16 @@ extension Pool {
   /// Bytes of a value's buffer at the most rows a step can have.
   public func bufferBytes(of value: Int, in function: ShardedFunction) -> Int {
     let type = function.function.values[value]
-    return mostRows(of: type, in: function) * type.elementsPerRow * bytes(of: type.element)
+    return mostRows(of: type, in: function).saturatingProduct(type.elementsPerRow)
+      .saturatingProduct(bytes(of: type.element))
   }
 
   /// The least capacity for routed rows that a plan may have: an even share of all rows that the
   /// expert group sends, or all of them where they are fewer.
   public func leastRoutedCapacity(topK: Int, slotsPerRank: Int) -> Int {
     let sources = mesh.holdsWholeExperts ? (load.tokens + mesh.tp - 1) / mesh.tp : load.tokens
-    let rows = sources * mesh.ep
-    return min((rows * topK + mesh.ep - 1) / mesh.ep, rows * min(topK, slotsPerRank))
+    return min(
+      sources.saturatingProduct(topK),
+      sources.saturatingProduct(mesh.ep).saturatingProduct(min(topK, slotsPerRank)))
   }
 }

@@ -19,16 +19,37 @@ public struct Pool: Hashable, Sendable {
     public var sequences: Int
     /// Tokens of a data group in one step.
     public var tokens: Int
+    /// Tokens of a data group and step whose logits are made.
+    public var samples: Int
     /// Tokens of a sequence that caches hold, on average.
     public var context: Int
 
-    /// Makes a load.
-    public init(sequences: Int, tokens: Int, context: Int) {
+    /// The most that a plan can say of each.
+    public static let most = Load(sequences: 1 << 24, tokens: 1 << 26, context: 1 << 32)
+
+    /// Why the load cannot be, or nil.
+    public var problem: String? {
+      for (name, size, most) in [
+        ("sequences", sequences, Load.most.sequences), ("tokens", tokens, Load.most.tokens),
+        ("samples", samples, Load.most.samples),
+        ("tokens of context", context, Load.most.context),
+      ] where size < 1 || size > most {
+        return "\(size) \(name) of a data group; it is at least 1 and at most \(most)"
+      }
+      return nil
+    }
+
+    /// Makes a load; logits are made of all tokens unless `samples` says otherwise.
+    public init(sequences: Int, tokens: Int, samples: Int? = nil, context: Int) {
       self.sequences = sequences
       self.tokens = tokens
+      self.samples = samples ?? tokens
       self.context = context
     }
   }
+
+  /// The most ranks of a pool.
+  public static let mostRanks: Int = 1 << 20
 
   /// What it does.
   public var role: Role
@@ -79,6 +100,7 @@ public struct Pool: Hashable, Sendable {
   public func mostRows(of type: TensorType, in function: ShardedFunction) -> Int {
     guard let rows = type.rows else { return 1 }
     if rows == .tokens { return load.tokens }
+    if rows == .sampled { return load.samples }
     if rows == .ownTokens { return (load.tokens + mesh.tp - 1) / mesh.tp }
     return function.routedCapacity
   }
@@ -158,7 +180,7 @@ public struct MemoryTable: Hashable, Sendable {
   }
 
   /// The sum.
-  public var total: Int { denseWeights + expertWeights + cache + activations + communication }
+  public var total: Int { parts.reduce(0) { $0.saturatingSum($1.bytes) } }
 
   /// Name and bytes of every part, in the order tables show them.
   public var parts: [(name: String, bytes: Int)] {

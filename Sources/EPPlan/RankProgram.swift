@@ -63,6 +63,7 @@ extension Plan {
     for group in Mesh.Group.allCases {
       program.groups[group] = pool.mesh.members(of: group, with: rank)
     }
+    let ordinals = pool.ordinals
     for (position, call) in pool.calls(ofStage: coordinates.stage).enumerated() {
       let isDraft = position >= pool.stages[coordinates.stage].count
       for layer in call.layers.isEmpty ? [-1] : call.layers {
@@ -71,7 +72,7 @@ extension Plan {
         program.calls.append(
           RankProgram.Call(
             function: call.function, layer: layer,
-            ordinal: pool.ordinal(of: layer, calling: call.function),
+            ordinal: ordinals[call.function]?[layer] ?? 0,
             weights: function.function.weights.indices.map { index in
               function.slice(
                 of: index, layer: layer, mesh: pool.mesh, coordinates: coordinates,
@@ -84,10 +85,16 @@ extension Plan {
 }
 
 extension Pool {
-  /// How many layers before `layer` call the function: the row of its constants.
-  func ordinal(of layer: Int, calling function: Int) -> Int {
-    (stages.flatMap { $0 } + drafts).reduce(0) { count, call in
-      call.function == function ? count + call.layers.filter { $0 < layer }.count : count
+  /// By function and layer, how many layers before call the function: the row of its constants.
+  var ordinals: [Int: [Int: Int]] {
+    var layers: [Int: [Int]] = [:]
+    for call in stages.flatMap({ $0 }) + drafts {
+      layers[call.function, default: []] += call.layers
+    }
+    return layers.mapValues { layers in
+      var ordinals: [Int: Int] = [:]
+      for (ordinal, layer) in layers.sorted().enumerated() { ordinals[layer] = ordinal }
+      return ordinals
     }
   }
 }

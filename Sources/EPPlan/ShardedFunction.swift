@@ -29,8 +29,11 @@ public struct ShardedFunction: Hashable, Sendable {
 
     /// Whether two places share a byte.
     public func overlaps(_ other: Buffer) -> Bool {
-      offset < other.offset + other.bytes && other.offset < offset + bytes
+      offset < other.end && other.offset < end
     }
+
+    /// The first byte behind the place.
+    public var end: Int { offset.saturatingSum(bytes) }
   }
 
   /// The function with local sizes.
@@ -60,7 +63,7 @@ public struct ShardedFunction: Hashable, Sendable {
   }
 
   /// Bytes of the arena that the buffers need.
-  public var arenaBytes: Int { buffers.reduce(0) { max($0, $1.offset + $1.bytes) } }
+  public var arenaBytes: Int { buffers.reduce(0) { max($0, $1.end) } }
 
   /// The textual form, with streams, waits and buffers behind each operation.
   public var text: String {

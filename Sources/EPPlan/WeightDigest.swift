@@ -13,13 +13,11 @@ public enum WeightDigest {
         "\(weight.name)|\(TensorType(weight.axes))|\(weight.role.rawValue)|\(storage)|\(constants)"
       layersOf[line, default: []].formUnion(layers)
     }
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    var fingerprint = Fingerprint()
     for (line, layers) in layersOf.sorted(by: { $0.key < $1.key }) {
-      let text = line + "|" + ModelProgram.Call.text(of: layers.sorted()) + "\n"
-      for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+      fingerprint.add(line + "|" + ModelProgram.Call.text(of: layers.sorted()))
     }
-    let digits = String(hash, radix: 16)
-    return String(repeating: "0", count: 16 - digits.count) + digits
+    return fingerprint.text
   }
 
   /// The digest of a program's weights.
@@ -29,17 +27,20 @@ public enum WeightDigest {
         program.functions[call.function].weights.map { ($0, layers: call.layers) }
       })
   }
+}
 
-  /// The digest of the weights that a pool's functions read.
-  public static func digest(of pool: Pool) -> String {
-    digest(
-      (pool.stages.flatMap { $0 } + pool.drafts).flatMap { call in
-        let sharded = pool.functions[call.function]
-        return sharded.function.weights.indices.map { index in
-          var weight = sharded.function.weights[index]
-          weight.axes = sharded.sharding[index].axes
-          return (weight, layers: call.layers)
-        }
-      })
+/// FNV-1a over texts, each ended by a line break.
+struct Fingerprint {
+  private var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+
+  mutating func add(_ text: String) {
+    for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    hash = (hash ^ 10) &* 0x100_0000_01b3
+  }
+
+  /// 16 digits.
+  var text: String {
+    let digits = String(hash, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
   }
 }

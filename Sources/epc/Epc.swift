@@ -19,7 +19,8 @@ struct Epc: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      CompileCommand.self, VerifyCommand.self,
+      CompileCommand.self, ExecCommand.self, ShowCommand.self, VerifyCommand.self,
+      ModelCommand.self,
       ClustersCommand.self,
     ])
 }

@@ -1,12 +1,9 @@
+import EPHuggingFace
 import EPIR
 import EPJSON
 import EPModel
 import EPModelLoader
 import Glibc
-
-#if canImport(EPHuggingFace)
-  import EPHuggingFace
-#endif
 
 /// A model, from whichever kind of file describes it.
 struct LoadedModel {
@@ -33,7 +30,7 @@ struct LoadedModel {
   private static func load(json file: String) throws(Diagnostics) -> LoadedModel {
     let bytes = try Terminal.read(file, maxBytes: 256 << 20)
     do {
-      let node = JSONNode(try JSONValue.parse(bytes: bytes))
+      let node = JSONNode(try HuggingFaceImport.parse(bytes: bytes))
       let keys = try node.keys
       if keys.contains("functions") { return LoadedModel(program: try ModelProgram(json: node)) }
       if keys.contains("epc_plan") {
@@ -82,27 +79,23 @@ struct LoadedModel {
   }
 
   private static func load(config node: JSONNode, file: String) throws(Diagnostics) -> LoadedModel {
-    #if canImport(EPHuggingFace)
-      let result: ImportResult
-      do { result = try HuggingFaceImport.result(fromConfig: node) } catch {
-        throw Diagnostics("config", error.description, at: file)
+    let result: ImportResult
+    do { result = try HuggingFaceImport.result(fromConfig: node) } catch {
+      throw Diagnostics("config", error.description, at: file)
+    }
+    let traced = result.model.traced()
+    if !traced.diagnostics.isEmpty {
+      throw Diagnostics(traced.diagnostics.map { Diagnostic($0.id, $0.message, at: file) })
+    }
+    var program = traced.program
+    // The importer's own source is no place a user can look at.
+    program.locations = []
+    for function in program.functions.indices {
+      for operation in program.functions[function].operations.indices {
+        program.functions[function].operations[operation].location = -1
       }
-      let traced = result.model.traced()
-      if !traced.diagnostics.isEmpty {
-        throw Diagnostics(traced.diagnostics.map { Diagnostic($0.id, $0.message, at: file) })
-      }
-      var program = traced.program
-      // The importer's own source is no place a user can look at.
-      program.locations = []
-      for function in program.functions.indices {
-        for operation in program.functions[function].operations.indices {
-          program.functions[function].operations[operation].location = -1
-        }
-      }
-      return LoadedModel(program: program, notes: result.notes)
-    #else
-      throw Diagnostics("x", "x")
-    #endif
+    }
+    return LoadedModel(program: program, notes: result.notes)
   }
 
   private static func isFolder(_ path: String) -> Bool {

@@ -43,6 +43,10 @@ struct PlanFlags: ParsableArguments {
   @Option(name: .customLong("tokens-per-gpu"), help: "Tokens of a prefill step for each device.")
   var tokensPerDevice: Int?
 
+  @Option(
+    help: "Tokens of a step and device whose logits are made; the sampled ones, or all if few.")
+  var samples: Int?
+
   @Option(help: "Average length of a sequence, in tokens.")
   var context: Int = 4096
 
@@ -115,6 +119,7 @@ struct PlanFlags: ParsableArguments {
     pool.pp = pp
     pool.batch = batch
     pool.tokensPerDevice = tokensPerDevice
+    pool.samples = samples
     pool.redundantExperts = redundantExperts
     return [pool]
   }
@@ -135,10 +140,12 @@ struct PlanFlags: ParsableArguments {
       case "pp": pool.pp = value
       case "batch": pool.batch = value
       case "tokens": pool.tokensPerDevice = value
+      case "samples": pool.samples = value
       case "redundant": pool.redundantExperts = value
       default:
         throw unknown(
-          "a size of \(flag)", pair[0], ["ep", "dp", "tp", "pp", "batch", "tokens", "redundant"])
+          "a size of \(flag)", pair[0],
+          ["ep", "dp", "tp", "pp", "batch", "tokens", "samples", "redundant"])
       }
     }
     return pool

@@ -10,6 +10,9 @@ enum Terminal {
   /// Writes a line to stderr.
   static func error(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
 
+  /// Writes to stderr without ending the line.
+  static func draw(_ text: String) { write(text, to: STDERR_FILENO) }
+
   private static func write(_ text: String, to descriptor: Int32) {
     var rest = Array(text.utf8)[...]
     while !rest.isEmpty {

@@ -109,6 +109,18 @@ import Testing
       refusal(try fixture("minimax_m3")).hasPrefix("minimax_m3: 'sparse_attention_config' = "))
   }
 
+  @Test func wrappersHoldModelsOfTheirFamily() throws {
+    let config = try fixture("kimi_k25")
+    guard case .object(let object) = config, let text = object["text_config"] else { return }
+    #expect(
+      refusal(config.with(["text_config": text.with(["model_type": "mixtral"])]))
+        == "kimi_k25: 'text_config.model_type' = \"mixtral\" is not a model that this family wraps")
+    #expect(refusal(config.with(["text_config": .null])) == "$.text_config: this key is required")
+    #expect(
+      refusal(config.with(["text_config": text.with(["odd": 1])]))
+        == "kimi_k25: 'text_config.odd' = 1 is not a known field, and may change numerics")
+  }
+
   @Test func unknownFamiliesAreRefused() throws {
     #expect(
       refusal(["model_type": "llama"])

@@ -129,6 +129,28 @@ import Testing
     }
   }
 
+  @Test func fewSamplesAStepTakeMoreSteps() throws {
+    let program = SmallModels.program(4, drafts: 1)
+    let plan = try ReferenceCase.plan(of: program, mesh: Mesh(dp: 2, ep: 2), tokens: 40, samples: 2)
+    let weights = try WeightStore(.synthetic(seed: 7), for: plan)
+    let session = try PlanSession(plan, weights: weights, device: CPUDevice())
+    let free = try SmallModels.session(program, Mesh(dp: 2, ep: 2))
+    var request = GenerationRequest(
+      prompts: SmallModels.prompts(4, count: 7), count: 5, kept: [.logits, .drafts])
+    for kept: GenerationRequest.Kept in [[.logits, .drafts], []] {
+      for speculate in [0, 3] {
+        request.kept = kept
+        request.speculate = speculate
+        let (a, b) = (try free.generate(request), try session.generate(request))
+        #expect(a.prompts.map(\.tokens) == b.prompts.map(\.tokens))
+        #expect(a.prompts.map(\.prefillLogits) == b.prompts.map(\.prefillLogits))
+        #expect(a.prompts.map(\.decodeLogits) == b.prompts.map(\.decodeLogits))
+        #expect(a.prompts.map(\.draftLogits) == b.prompts.map(\.draftLogits))
+        #expect(a.statistics.steps < b.statistics.steps)
+      }
+    }
+  }
+
   @Test func moreSequencesThanThereIsRoomForWait() throws {
     let program = SmallModels.program(1, drafts: 1)
     var request = GenerationRequest(

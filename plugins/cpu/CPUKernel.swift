@@ -43,7 +43,8 @@ public struct CPUKernel: @unchecked Sendable {
       form = try CPUKernel.makeAlongAxes(op)
     case .attention, .latentAttention, .index, .shortConvolution, .linearAttention, .route:
       form = try CPUKernel.makeMixing(op)
-    case .dispatch, .combine, .allReduce, .allGather, .reduceScatter, .scatterRows, .send,
+    case .dispatch, .combine, .allReduce, .allGather, .reduceScatter, .scatterRows, .sampleRows,
+      .send,
       .receive:
       throw op.unsupported("ranks meet in it, so the executor runs it")
     }

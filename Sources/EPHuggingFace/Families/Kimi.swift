@@ -10,14 +10,18 @@ extension ConfigReader {
     ignore(
       "ignore_index", "use_unified_vision_chunk", "video_placeholder", "image_placeholder",
       "vision_config")
-    return try text().deepseekV3(names)
+    return try text("kimi_k2", "deepseek_v3").deepseekV3(names)
   }
 
-  /// The config of the model inside a wrapper, with a note on what is left out.
-  func text() throws(ImportError) -> ConfigReader {
+  /// The config of the model inside a wrapper, which must be of one of the families, with a note
+  /// on what is left out.
+  func text(_ families: String...) throws(ImportError) -> ConfigReader {
     guard let text = try optionalObject("text_config") else {
       _ = try reading { () throws(JSONError) in try node["text_config"] }
       throw refusal("text_config", "is missing")
+    }
+    if let type = try text.optionalText("model_type"), !families.contains(type) {
+      throw text.refusal("model_type", "is not a model that this family wraps")
     }
     text.outer = self
     note("only the language model is imported; text alone can be run")

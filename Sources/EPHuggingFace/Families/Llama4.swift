@@ -5,7 +5,7 @@ extension ConfigReader {
   /// Llama 4: a wrapper with a vision tower, which is left out.
   func llama4() throws(ImportError) -> Model {
     ignore("vision_config")
-    return try text().llama4Text(
+    return try text("llama4_text").llama4Text(
       WeightNames(
         prefix: "language_model.model", head: "language_model.lm_head",
         ignored: ["vision_model.*", "multi_modal_projector.*"]))

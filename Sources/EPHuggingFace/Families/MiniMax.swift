@@ -86,7 +86,8 @@ extension ConfigReader {
     if let kinds = try optionalInts("attn_type_list", in: 0...1), kinds.contains(0) {
       throw refusal("attn_type_list", "has layers of linear attention, which M2 does not")
     }
-    ignore("use_mtp", "mtp_transformer_layers")
+    // Every layer has experts, so nothing has the size of a dense feed-forward.
+    ignore("use_mtp", "mtp_transformer_layers", "mlp_intermediate_size", "shared_moe_mode")
     try leaveOutDrafts("num_mtp_modules")
     var part = RotatedPart.partial(default: 1)
     if let rotated = try optionalInt("rotary_dim", in: 1...sizes.headSize) {

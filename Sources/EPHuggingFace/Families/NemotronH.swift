@@ -88,7 +88,7 @@ extension ConfigReader {
     if let bounds = try optional("time_step_limit") {
       let both = try reading { () throws(JSONError) in
         var numbers: [Double] = []
-        for bound in try bounds.array(maxCount: 2) { numbers.append(try bound.double()) }
+        for bound in try bounds.array(maxCount: 2) { numbers.append(try Self.number(bound)) }
         return numbers
       }
       guard both.count == 2, both[0] <= both[1] else {
@@ -104,6 +104,14 @@ extension ConfigReader {
       stateSize: try int("ssm_state_size", in: Sizes.head),
       taps: try int("conv_kernel", in: 2...64),
       convolutionBias: try flag("use_conv_bias", default: true), stepLimit: limit)
+  }
+
+  /// A number; transformers 5 writes infinity as `{"__float__": "Infinity"}`.
+  private static func number(_ node: JSONNode) throws(JSONError) -> Double {
+    guard case .object = node.value else { return try node.double() }
+    let text = try node["__float__"]
+    guard try text.string() == "Infinity" else { throw text.fail("expected \"Infinity\"") }
+    return .greatestFiniteMagnitude
   }
 
   private func latentMixture() throws(ImportError) -> any Module {

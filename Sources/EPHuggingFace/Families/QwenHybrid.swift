@@ -17,7 +17,7 @@ extension ConfigReader {
   /// Qwen3.5-MoE: a wrapper with a vision tower, which is left out.
   func qwen35MoE() throws(ImportError) -> Model {
     ignore("vision_config")
-    return try text().qwen35MoEText(
+    return try text("qwen3_5_moe_text").qwen35MoEText(
       WeightNames(prefix: "model.language_model", ignored: ["model.visual.*"]))
   }
 

@@ -1,7 +1,7 @@
 extension Axis {
   /// Reads what `description` writes: `tokens`, `hidden:7168`, `heads:128@tensor`.
   public init(parsing text: String) throws(OpError) {
-    for rows in [Axis.tokens, .ownTokens, .routed] where text == rows.name {
+    for rows in [Axis.tokens, .ownTokens, .sampled, .routed] where text == rows.name {
       self = rows
       return
     }

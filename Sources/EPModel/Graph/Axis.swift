@@ -1,6 +1,6 @@
 /// One named dimension of a tensor.
 ///
-/// Row axes (`tokens`, `own_tokens`, `routed`) have no size in the program: they are as long as the batch of a
+/// Row axes (`tokens`, `own_tokens`, `sampled`, `routed`) have no size in the program: they are as long as the batch of a
 /// step, or as the rows a rank received. All other axes have a fixed size.
 public struct Axis: Hashable, Sendable {
   /// How the compiler may spread an axis over ranks.
@@ -41,6 +41,9 @@ public struct Axis: Hashable, Sendable {
   /// The tokens of a data group that one of its tensor ranks keeps: a contiguous share of
   /// `tokens`. Only sharded functions have this axis.
   public static let ownTokens = Axis(rows: "own_tokens")
+  /// The tokens of a step whose logits are wanted: the last of each sequence, or more. Only plans
+  /// have this axis.
+  public static let sampled = Axis(rows: "sampled")
   /// The (token, expert) pairs that experts of one device work on, ordered by expert.
   public static let routed = Axis(rows: "routed")
 

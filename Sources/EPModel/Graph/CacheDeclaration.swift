@@ -42,6 +42,6 @@ public struct CacheDeclaration: Hashable, Sendable {
 
   /// Elements of one entry, over all parts.
   public var elementsPerEntry: Int {
-    parts.reduce(0) { $0 + $1.reduce(1) { $0 * ($1.size ?? 1) } }
+    parts.reduce(0) { $0.saturatingSum(TensorType($1).elementsPerRow) }
   }
 }

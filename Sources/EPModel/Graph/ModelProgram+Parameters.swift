@@ -15,22 +15,22 @@ extension ModelProgram {
   /// The model's weights, each counted once however many functions read it.
   public var parameterCount: ParameterCount {
     var count = ParameterCount()
-    var counted: Set<String> = []
+    var counted = WeightTally()
     for (call, isDraft) in calls.map({ ($0, false) }) + drafts.map({ ($0, true) }) {
       let function = functions[call.function]
       let share = function.activeExpertShare
       for weight in function.weights where weight.role != .constant {
-        let layers = weight.name.contains("{layer}") ? call.layers : [-1]
-        for layer in layers where counted.insert("\(layer) \(weight.name)").inserted {
-          let elements = weight.elementCount
-          if isDraft {
-            count.drafts += elements
-            continue
-          }
-          count.total += elements
-          let isRouted = weight.axes.contains { $0.split == .expert }
-          count.activated += isRouted ? elements * share.used / share.of : elements
+        let copies = counted.count(weight, layers: call.layers)
+        let elements = weight.elementCount.saturatingProduct(copies)
+        if isDraft {
+          count.drafts = count.drafts.saturatingSum(elements)
+          continue
         }
+        count.total = count.total.saturatingSum(elements)
+        let isRouted = weight.axes.contains { $0.split == .expert }
+        let used = weight.elementCount.multipliedFullWidth(by: isRouted ? share.used : share.of)
+        let each = share.of.dividingFullWidth(used).quotient
+        count.activated = count.activated.saturatingSum(each.saturatingProduct(copies))
       }
     }
     let looked = Set(weightNames(usedBy: .embed))
@@ -55,6 +55,28 @@ extension ModelProgram {
         }
       }
     }
+  }
+}
+
+/// Which weights were met already, so that each counts once however many functions read it.
+package struct WeightTally {
+  private var seen: [String: Set<Int>] = [:]
+
+  /// Nothing met yet.
+  package init() {}
+
+  /// In how many of the layers the weight was not met before; one that names no layer is in all.
+  package mutating func count(_ weight: WeightDeclaration, layers: [Int]) -> Int {
+    let layers = weight.name.contains("{layer}") ? layers : [-1]
+    guard var known = seen.removeValue(forKey: weight.name) else {
+      let fresh = Set(layers)
+      seen[weight.name] = fresh
+      return fresh.count
+    }
+    let before = known.count
+    known.formUnion(layers)
+    seen[weight.name] = known
+    return known.count - before
   }
 }
 

@@ -30,6 +30,7 @@ extension Operation {
     case .combine: return [try inferCombine(read)]
     case .allReduce: return [try read.rows("x")]
     case .scatterRows: return [try inferScatterRows(read)]
+    case .sampleRows: return [try inferSampleRows(read)]
     case .allGather: return [try inferGather(read, gathers: true)]
     case .reduceScatter: return [try inferGather(read, gathers: false)]
     case .send:

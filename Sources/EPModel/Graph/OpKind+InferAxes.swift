@@ -79,7 +79,7 @@ extension Operation {
       other.axes[position].size = joined.axes.count > position ? joined.axes[position].size : nil
       try read.require(
         other == joined, "'concat' along '\(name)' cannot join \(joined) and \(type)")
-      joined.axes[position].size = (joined.axes[position].size ?? 0) + size
+      joined.axes[position].size = (joined.axes[position].size ?? 0).saturatingSum(size)
       result = joined
     }
     guard let result else { throw OpError("'concat' joins nothing") }
@@ -96,7 +96,7 @@ extension Operation {
       to.allSatisfy({ !$0.isRows }), start > 0
     else { throw OpError("\(from) are not consecutive axes of \(x)") }
     let old = x.axes[start..<(start + from.count)]
-    let oldCount = old.reduce(1) { $0 * ($1.size ?? 1) }
+    let oldCount = TensorType(Array(old)).elementsPerRow
     var newCount = 1
     for axis in to {
       let (product, overflow) = newCount.multipliedReportingOverflow(by: axis.size ?? 1)

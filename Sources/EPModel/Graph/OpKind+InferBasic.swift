@@ -129,6 +129,15 @@ extension Operation {
     return type
   }
 
+  func inferSampleRows(_ read: OperandTypes) throws(OpError) -> TensorType {
+    var type = try read.rows("x")
+    try read.require(
+      type.axes[0] == .tokens || type.axes[0] == .ownTokens,
+      "'sample_rows' takes rows of tokens, not \(type)")
+    type.axes[0] = .sampled
+    return type
+  }
+
   func inferReceive() throws(OpError) -> TensorType {
     var axes: [Axis] = []
     for text in attributes.texts("axes") { axes.append(try Axis(parsing: text)) }

@@ -42,7 +42,7 @@ extension Operation {
     )
     try read.require(
       up.axes.count == 3 && up.axes[0] == query.axes[1] && value > 0
-        && up.axes[1].size == (query.axes[2].size ?? 0) + value
+        && up.axes[1].size == (query.axes[2].size ?? 0).saturatingSum(value)
         && up.axes[2].size == latent.axes[1].size,
       "kv_up \(up) does not make keys of \(query) and values of size \(value) from \(latent)")
     try requireSelection(read)
@@ -116,10 +116,12 @@ extension Operation {
   }
 
   func inferRoute(_ read: OperandTypes) throws(OpError) -> [TensorType] {
-    let experts = attributes.int("experts") + attributes.int("identity_experts")
+    let identity = attributes.int("identity_experts")
+    let experts = attributes.int("experts").saturatingSum(identity)
     let topK = attributes.int("top_k")
     try read.require(
-      attributes.int("experts") > 0 && experts < 1 << 24 && topK > 0 && topK <= experts,
+      attributes.int("experts") > 0 && identity >= 0 && experts < 1 << 24 && topK > 0
+        && topK <= experts,
       "top-\(topK) of \(experts) experts")
     try checkGroups(read, experts: experts)
     for name in ["temperature", "capacity_factor", "top_p"] {
@@ -172,7 +174,7 @@ extension Operation {
       try read.require(
         topK <= experts / groups,
         "top-\(topK) of the \(experts / groups) experts in each of \(groups) groups")
-      selected *= outer.axes[1].size ?? 1
+      selected = selected.saturatingProduct(outer.axes[1].size ?? 1)
     }
     let axes = [rows, Axis("top_k", selected)]
     return [TensorType(axes, element: .index), TensorType(axes)]

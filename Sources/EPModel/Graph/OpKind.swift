@@ -34,6 +34,7 @@ public enum OpKind: String, Hashable, Sendable, CaseIterable {
   case allGather = "all_gather"
   case reduceScatter = "reduce_scatter"
   case scatterRows = "scatter_rows"
+  case sampleRows = "sample_rows"
   case send
   case receive
 }
@@ -246,6 +247,8 @@ extension OpKind {
       return OpSpecification(
         roles: [.value("x")],
         attributes: [.text("group", [], true), .text("axis", [], true), .int("parts", true)])
+    case .sampleRows:
+      return OpSpecification(roles: [.value("x")], attributes: [])
     case .scatterRows:
       return OpSpecification(roles: [.value("x")], attributes: [.text("group", [], true)])
     case .send:

@@ -21,7 +21,7 @@ public struct TensorType: Hashable, Sendable {
 
   /// Elements per row: the product of all fixed sizes.
   public var elementsPerRow: Int {
-    axes.reduce(1) { $0 * ($1.size ?? 1) }
+    axes.reduce(1) { $0.saturatingProduct($1.size ?? 1) }
   }
 
   /// The row axis, if the value has one.

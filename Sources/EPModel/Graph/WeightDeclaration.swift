@@ -39,7 +39,7 @@ public struct WeightDeclaration: Hashable, Sendable {
   }
 
   /// The number of elements, over all experts.
-  public var elementCount: Int { axes.reduce(1) { $0 * ($1.size ?? 1) } }
+  public var elementCount: Int { axes.reduce(1) { $0.saturatingProduct($1.size ?? 1) } }
 
   /// The type an operation sees.
   public var type: TensorType { TensorType(axes) }

@@ -119,6 +119,11 @@ public final class Trace {
       read.append(Operand(role, reference))
     }
     if let cache { read.append(Operand("cache", .cache(cache))) }
+    // In the order of the specification, as a program that is read has them.
+    let roles = kind.specification.roles.map(\.name)
+    read =
+      roles.flatMap { role in read.filter { $0.role == role } }
+      + read.filter { !roles.contains($0.role) }
     var operation = Operation(
       kind, read, attributes: attributes,
       results: Array(0..<count), scope: path.dropFirst(root).joined(separator: "."),

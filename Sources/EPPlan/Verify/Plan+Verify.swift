@@ -17,8 +17,12 @@ extension Plan {
       verifier.run()
       problems += verifier.problems
     }
-    problems += verifyRanks() + verifyHandover()
-    return problems
+    if pools.isEmpty || pools.count > 2 {
+      problems.append(Diagnostic("pool-roles", "a plan has one or two pools", at: "$.pools"))
+    }
+    // What follows adds up sizes that were looked at above.
+    if !problems.isEmpty { return problems }
+    return verifyRanks() + verifyHandover()
   }
 
   private func verifyRanks() -> [Diagnostic] {
@@ -66,6 +70,8 @@ struct PoolVerifier {
   let pool: Pool
   let place: String
   var problems: [Diagnostic] = []
+  /// Each function put together again, where it is a part of one of the model's.
+  var unsharded: [FunctionUnsharder?] = []
 
   init(plan: Plan, pool: Pool, place: String) {
     self.plan = plan
@@ -78,13 +84,16 @@ struct PoolVerifier {
     if !problems.isEmpty { return }
     for index in pool.functions.indices { verifyFunction(index) }
     if !problems.isEmpty { return }
+    unshardFunctions()
+    verifyTransports()
+    if !problems.isEmpty { return }
     verifyCalls()
     verifyPlacements()
-    verifyDigest()
+    verifyModel()
     if !problems.isEmpty { return }
     for index in pool.functions.indices {
       verifyWeights(index)
-      verifyPartialSums(index)
+      verifyParts(index)
       verifyCollectives(index)
       verifyOrder(index)
     }
@@ -98,7 +107,14 @@ struct PoolVerifier {
 
   /// Sizes of tables, so that nothing below is out of range.
   private mutating func verifyShape() {
-    if let problem = pool.mesh.problem { report("mesh", problem, ".mesh") }
+    if let problem = pool.mesh.problem {
+      report("mesh", problem, ".mesh")
+      return
+    }
+    if !(0...Pool.mostRanks).contains(pool.firstRank) {
+      report("first-rank", "the first rank is \(pool.firstRank)", ".first_rank")
+    }
+    if let problem = pool.load.problem { report("load", problem, ".load") }
     if pool.stages.count != pool.mesh.pp {
       report("stages", "\(pool.stages.count) stages for pp \(pool.mesh.pp)", ".stages")
     }
@@ -112,27 +128,32 @@ struct PoolVerifier {
         || function.buffers.count != function.function.values.count
         || function.sharding.count != function.function.weights.count
         || function.cacheParts.count != function.function.caches.count
+        || function.waits.enumerated().contains(where: { number, waits in
+          waits.contains { $0 < 0 || $0 >= number }
+        })
       {
         report(
           "function-tables", "streams, waits, buffers or sharding do not fit the operations",
           ".functions[\(index)]")
       }
+      for (number, operation) in function.function.operations.enumerated()
+      where operation.location >= plan.locations.count {
+        report(
+          "location", "place \(operation.location) of \(plan.locations.count)",
+          ".functions[\(index)].operations[\(number)].at")
+      }
+    }
+    for (index, placement) in pool.placements.enumerated()
+    where !pool.functions.indices.contains(placement.function) || placement.slotsPerRank < 1
+      || placement.experts < 1
+    {
+      report("placement-function", "the placement has no function", ".placements[\(index)]")
     }
   }
 
   private mutating func verifyFunction(_ index: Int) {
     do { try pool.functions[index].function.verify() } catch {
       report("function", error.description, ".functions[\(index)]")
-    }
-  }
-
-  private mutating func verifyDigest() {
-    let digest = WeightDigest.digest(of: pool)
-    if digest != plan.model.weightDigest {
-      report(
-        "weight-digest",
-        "the functions' weights are not the model's (\(digest), not \(plan.model.weightDigest)); "
-          + "compile the model again", ".functions")
     }
   }
 

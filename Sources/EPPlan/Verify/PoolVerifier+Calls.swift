@@ -9,6 +9,10 @@ extension PoolVerifier {
     if layers != Array(0..<layers.count) || layers.isEmpty {
       report("layers", "the stages do not call the layers 0, 1, 2, ... once each", ".stages")
     }
+    let drafts = pool.drafts.flatMap(\.layers)
+    if drafts != Array(layers.count..<(layers.count + drafts.count)) {
+      report("layers", "the MTP depths do not go on numbering the layers", ".drafts")
+    }
     for (stage, calls) in pool.stages.enumerated() {
       var made: [String: TensorType] = [:]
       for (position, call) in calls.enumerated() {
@@ -48,7 +52,7 @@ extension PoolVerifier {
   mutating func verifyPlacements() {
     for (index, placement) in pool.placements.enumerated() {
       let suffix = ".placements[\(index)]"
-      let slots = placement.slotsPerRank * pool.mesh.ep
+      let slots = placement.slotsPerRank.saturatingProduct(pool.mesh.ep)
       if placement.slots.count != slots {
         report(
           "placement-slots",
@@ -60,6 +64,11 @@ extension PoolVerifier {
         report("placement-expert", "expert \(wrong) of \(placement.experts)", suffix)
         continue
       }
+      if placement.experts > slots {
+        report(
+          "placement-missing", "\(placement.experts) experts do not fit \(slots) slots", suffix)
+        continue
+      }
       if let missing = placement.replicas.firstIndex(where: \.isEmpty) {
         report("placement-missing", "expert \(missing) is in no slot", suffix)
       }
@@ -68,34 +77,53 @@ extension PoolVerifier {
         report("placement-twice", "expert rank \(rank) holds an expert twice", suffix)
       }
     }
+    var timesPlaced: [LayerCall: Int] = [:]
+    var logical: [LayerCall: Int] = [:]
+    for placement in pool.placements {
+      for layer in placement.layers {
+        let key = LayerCall(function: placement.function, layer: layer)
+        timesPlaced[key, default: 0] += 1
+        logical[key] = placement.experts
+      }
+    }
     for call in pool.stages.flatMap({ $0 }) + pool.drafts {
       let function = pool.functions[call.function]
       let experts = function.function.operations.filter { $0.kind == .dispatch }
         .map { $0.attributes.int("experts") }
       for layer in call.layers {
-        let placed = pool.placements.filter {
-          $0.function == call.function && $0.layers.contains(layer)
-        }
-        if experts.isEmpty && !placed.isEmpty || !experts.isEmpty && placed.count != 1
-          || placed.contains(where: { placement in
-            experts.contains { $0 != placement.experts }
-          })
-        {
+        let key = LayerCall(function: call.function, layer: layer)
+        let count = timesPlaced.removeValue(forKey: key) ?? 0
+        if count != (experts.isEmpty ? 0 : 1) || experts.contains(where: { $0 != logical[key] }) {
           report(
-            "placement-layer", "the experts of layer \(layer) are placed \(placed.count) times",
+            "placement-layer", "the experts of layer \(layer) are placed \(count) times",
             ".placements")
         }
       }
       verifyCapacity(function, call)
     }
+    for (key, _) in timesPlaced.sorted(by: { $0.key.layer < $1.key.layer }) {
+      report(
+        "placement-layer", "layer \(key.layer) does not call the function its experts are of",
+        ".placements")
+    }
+    let slots = Dictionary(grouping: pool.placements, by: \.function)
+    for (function, placements) in slots.sorted(by: { $0.key < $1.key })
+    where Set(placements.map(\.slotsPerRank)).count > 1 {
+      report(
+        "placement-slots", "the layers of function \(function) have different numbers of slots",
+        ".placements")
+    }
+  }
+
+  private struct LayerCall: Hashable {
+    var function: Int
+    var layer: Int
   }
 
   private mutating func verifyCapacity(_ function: ShardedFunction, _ call: ModelProgram.Call) {
     guard let dispatch = function.function.operations.first(where: { $0.kind == .dispatch }),
       case .value(let indices)? = dispatch.operand("indices"),
-      let placement = call.layers.first.flatMap({
-        pool.placement(function: call.function, layer: $0)
-      })
+      let placement = pool.placements.first(where: { $0.function == call.function })
     else { return }
     let topK = function.function.values[indices].axes.last?.size ?? 1
     let least = pool.leastRoutedCapacity(topK: topK, slotsPerRank: placement.slotsPerRank)

@@ -71,50 +71,74 @@ extension PoolVerifier {
     }
   }
 
-  /// Sends and receives of neighbouring stages meet: stages run until all are done or none can go
-  /// on, as rendezvous.
+  /// Stages hand on what they made: each but the first begins by receiving, each but the last ends
+  /// by sending, nothing is sent or received in between, and what is sent is what is received. So
+  /// every send meets its receive, and no stage waits for ever.
   mutating func verifyPipeline() {
-    struct Meeting {
-      var isSend: Bool
-      var type: TensorType
-    }
-    var programs = pool.stages.map { calls -> [Meeting] in
-      calls.flatMap { call -> [Meeting] in
-        let function = pool.functions[call.function].function
-        return function.operations.compactMap { operation in
-          if operation.kind == .send, case .value(let x)? = operation.operand("x") {
-            return Meeting(isSend: true, type: function.values[x])
-          }
-          if operation.kind == .receive, let x = operation.results.first {
-            return Meeting(isSend: false, type: function.values[x])
-          }
-          return nil
-        }
-      }
-    }
-    // Ranks of a stage receive from the one before and send to the one after.
-    var moved = true
-    while moved {
-      moved = false
-      for stage in programs.indices.dropLast() {
-        guard let send = programs[stage].first, send.isSend,
-          let receive = programs[stage + 1].first, !receive.isSend
-        else { continue }
-        if send.type != receive.type {
+    var sent: TensorType?
+    for (stage, calls) in pool.stages.enumerated() {
+      var kinds = calls.map { transportKind(of: $0) }
+      if stage > 0 && kinds.first != .some(.receive) {
+        report(
+          "pipeline-order", "stage \(stage) does not begin by receiving from the one before",
+          ".stages[\(stage)]")
+      } else if stage > 0, let received = handed(by: calls[0]) {
+        if received != sent {
           report(
             "pipeline-type",
-            "stage \(stage) sends \(send.type), stage \(stage + 1) receives "
-              + "\(receive.type)", ".stages[\(stage)]")
+            "stage \(stage - 1) sends \(sent.map { "\($0)" } ?? "nothing"), stage \(stage) "
+              + "receives \(received)", ".stages[\(stage)]")
         }
-        programs[stage].removeFirst()
-        programs[stage + 1].removeFirst()
-        moved = true
+        kinds.removeFirst()
+      }
+      if stage < pool.stages.count - 1 {
+        if kinds.last != .some(.send) {
+          report(
+            "pipeline-order", "stage \(stage) does not end by sending to the next",
+            ".stages[\(stage)]")
+        } else if let last = calls.last {
+          sent = handed(by: last)
+          kinds.removeLast()
+        }
+      }
+      if kinds.contains(where: { $0 != nil }) {
+        report(
+          "pipeline-order", "stage \(stage) sends or receives where its neighbours do not",
+          ".stages[\(stage)]")
       }
     }
-    for (stage, rest) in programs.enumerated() where !rest.isEmpty {
-      report(
-        "deadlock", "stage \(stage) waits for ever at a \(rest[0].isSend ? "send" : "receive")",
-        ".stages[\(stage)]")
+    for call in pool.drafts where transportKind(of: call) != nil {
+      report("pipeline-order", "an MTP depth sends or receives", ".drafts")
+    }
+  }
+
+  /// What a call does if it is nothing but one hand-over between stages.
+  private func transportKind(of call: ModelProgram.Call) -> OpKind? {
+    let function = pool.functions[call.function]
+    return function.isTransport ? function.function.operations[0].kind : nil
+  }
+
+  private func handed(by call: ModelProgram.Call) -> TensorType? {
+    let function = pool.functions[call.function].function
+    if case .value(let x)? = function.operations[0].operand("x") { return function.values[x] }
+    return function.operations[0].results.first.map { function.values[$0] }
+  }
+
+  /// Hand-overs between stages are functions of their own, called for no layer.
+  mutating func verifyTransports() {
+    for (index, function) in pool.functions.enumerated() where function.isTransport {
+      let suffix = ".functions[\(index)]"
+      if function.function.operations.count != 1 {
+        report("pipeline-order", "a hand-over between stages is one operation", suffix)
+      }
+      let ports = function.function.parameters + function.function.results
+      if ports.map(\.name) != ["x"] {
+        report("pipeline-order", "a hand-over between stages moves 'x'", suffix)
+      }
+    }
+    for call in pool.stages.flatMap({ $0 }) + pool.drafts
+    where pool.functions[call.function].isTransport && !call.layers.isEmpty {
+      report("pipeline-order", "a hand-over between stages belongs to no layer", ".stages")
     }
   }
 }

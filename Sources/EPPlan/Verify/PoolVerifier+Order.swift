@@ -29,14 +29,13 @@ extension PoolVerifier {
         }
       }
     }
-    verifyBuffers(index, order, definition, uses)
+    verifyBuffers(index, order, uses)
   }
 
   private mutating func verifyBuffers(
-    _ index: Int, _ order: StreamOrder, _ definition: [Int: Int], _ uses: [Int: [Int]]
+    _ index: Int, _ order: StreamOrder, _ uses: [Int: [Int]]
   ) {
     let sharded = pool.functions[index]
-    let results = Set(sharded.function.results.map(\.value))
     for (value, buffer) in sharded.buffers.enumerated() {
       let suffix = ".functions[\(index)].buffers[\(2 * value)]"
       if buffer.bytes < pool.bufferBytes(of: value, in: sharded) {
@@ -45,75 +44,62 @@ extension PoolVerifier {
           "%\(value) takes \(pool.bufferBytes(of: value, in: sharded)) bytes, its buffer has "
             + "\(buffer.bytes)", suffix)
       }
-      if buffer.offset % ShardedFunction.Buffer.alignment != 0 {
-        report("buffer-alignment", "%\(value) is at \(buffer.offset)", suffix)
+      if buffer.offset < 0 || buffer.offset % ShardedFunction.Buffer.alignment != 0 {
+        report(
+          "buffer-alignment",
+          "%\(value) is at \(buffer.offset), no multiple of \(ShardedFunction.Buffer.alignment)",
+          suffix)
       }
     }
-    /// Whether everything that touches `a` runs before `b` is written.
-    func ends(_ a: Int, before b: Int) -> Bool {
-      guard !results.contains(a), let write = definition[b] else { return false }
-      let touches = (definition[a].map { [$0] } ?? []) + (uses[a] ?? [])
-      return touches.allSatisfy { order.runs($0, before: write) }
-    }
-    for a in sharded.buffers.indices {
-      for b in sharded.buffers.indices.dropFirst(a + 1)
-      where sharded.buffers[a].overlaps(sharded.buffers[b]) {
-        if isView(a, of: b, sharded) || isView(b, of: a, sharded) { continue }
-        if !ends(a, before: b) && !ends(b, before: a) {
+    verifyOverlaps(index, order, uses)
+  }
+
+  /// Whoever writes a place comes after everyone who used it before.
+  ///
+  /// Values are met in the order they are written. A place is given to a value only when all that
+  /// touch those who had it before are done, so it is enough to look at the last ones: linear in
+  /// the number of values and places.
+  private mutating func verifyOverlaps(
+    _ index: Int, _ order: StreamOrder, _ uses: [Int: [Int]]
+  ) {
+    let sharded = pool.functions[index]
+    let results = Set(sharded.function.results.map(\.value))
+    let roots = sharded.roots
+    var arena = ArenaMap()
+    func write(_ value: Int, at number: Int) {
+      let buffer = sharded.buffers[value]
+      let before = arena.replace(buffer, by: value, number: number) { other in
+        roots[other] == roots[value] && sharded.buffers[other] == buffer
+      }
+      for (other, writer) in before {
+        let isDone =
+          number >= 0 && !results.contains(other)
+          && (writer < 0 || order.runs(writer, before: number))
+          && (uses[other] ?? []).allSatisfy { order.runs($0, before: number) }
+        if !isDone {
           report(
-            "buffer-overlap", "%\(a) and %\(b) are alive together in one place",
-            ".functions[\(index)].buffers[\(2 * b)]")
+            "buffer-overlap", "%\(other) and %\(value) are alive together in one place",
+            ".functions[\(index)].buffers[\(2 * value)]")
         }
       }
     }
-  }
-
-  /// Whether one value is the other read with other axes.
-  private func isView(_ a: Int, of b: Int, _ sharded: ShardedFunction) -> Bool {
-    sharded.buffers[a] == sharded.buffers[b] && sharded.root(of: a) == sharded.root(of: b)
+    for parameter in sharded.function.parameters { write(parameter.value, at: -1) }
+    for (number, operation) in sharded.function.operations.enumerated() {
+      for value in operation.results { write(value, at: number) }
+    }
   }
 }
 
 extension ShardedFunction {
-  /// The value that `value` is a reshape of, through any number of reshapes, or itself.
-  public func root(of value: Int) -> Int {
-    var root = value
-    while let operation = function.operations.first(where: { $0.results.first == root }),
-      operation.kind == .reshape, case .value(let x)? = operation.operand("x"), x != root
-    {
-      root = x
+  /// For each value, the one that it is a reshape of, through any number of reshapes, or itself.
+  public var roots: [Int] {
+    var roots = Array(function.values.indices)
+    for operation in function.operations where operation.kind == .reshape {
+      guard case .value(let x)? = operation.operand("x"), let result = operation.results.first,
+        roots.indices.contains(x), roots.indices.contains(result)
+      else { continue }
+      roots[result] = roots[x]
     }
-    return root
-  }
-}
-
-/// Which operations are known to run before which: program order on a stream, and waits.
-public struct StreamOrder: Sendable {
-  private let streams: [ShardedFunction.Stream]
-  /// For each operation and stream, the last operation of that stream known to be done before it.
-  private let done: [[Int]]
-
-  /// Works out the order of a function's operations.
-  public init(_ function: ShardedFunction) {
-    streams = function.streams
-    var done: [[Int]] = []
-    var last = Array(repeating: -1, count: ShardedFunction.Stream.allCases.count)
-    for (number, stream) in function.streams.enumerated() {
-      var known = Array(repeating: -1, count: last.count)
-      let before = last[stream.rawValue] >= 0 ? [last[stream.rawValue]] : []
-      for earlier in before + function.waits[number] where earlier >= 0 && earlier < number {
-        for index in known.indices { known[index] = max(known[index], done[earlier][index]) }
-        let own = function.streams[earlier].rawValue
-        known[own] = max(known[own], earlier)
-      }
-      done.append(known)
-      last[stream.rawValue] = number
-    }
-    self.done = done
-  }
-
-  /// Whether `earlier` is done before `later` starts.
-  public func runs(_ earlier: Int, before later: Int) -> Bool {
-    done[later][streams[earlier].rawValue] >= earlier
+    return roots
   }
 }

@@ -10,6 +10,8 @@ public enum ExecutionError: Error, Hashable, Sendable {
   case routedCapacity(rank: Int, layer: Int, rows: Int, capacity: Int)
   /// A step has more tokens than the plan has room for.
   case stepTokens(tokens: Int, most: Int)
+  /// A step is to make more logits than the plan has room for.
+  case stepSamples(samples: Int, most: Int)
   /// Ranks wait for each other for ever.
   case deadlock(ranks: [Int])
   /// A token that the vocabulary does not have.
@@ -36,6 +38,10 @@ extension ExecutionError: CustomStringConvertible {
     case .stepTokens(let tokens, let most):
       return "a step of \(tokens) tokens for a data group, and the plan has room for \(most); "
         + "compile with a larger '--tokens-per-gpu' or '--batch'"
+    case .stepSamples(let samples, let most):
+      return
+        "logits of \(samples) tokens of a step, and the plan has room for \(most); compile with "
+        + "'--samples \(samples)'"
     case .deadlock(let ranks):
       return "ranks \(ranks.prefix(8).map(String.init).joined(separator: ", ")) wait for ever"
     case .token(let token, let prompt, let vocabulary):

@@ -45,7 +45,7 @@ public final class PoolRunner<D: Device> {
     if finished < ranks.count {
       throw .deadlock(ranks: ranks.indices.filter { ranks[$0].isWaiting })
     }
-    return inputs.indices.map { output(of: $0, rows: inputs[$0].ids.count) }
+    return inputs.indices.map { output(of: $0, sampled: inputs[$0].sampled) }
   }
 
   /// Forgets a sequence.
@@ -53,11 +53,11 @@ public final class PoolRunner<D: Device> {
     for rank in ranks { rank.remove(sequence: sequence) }
   }
 
-  private func output(of group: Int, rows: Int) -> StepOutput {
+  private func output(of group: Int, sampled: [Int]) -> StepOutput {
     let last = ranks.filter {
       $0.program.coordinates.stage == pool.mesh.pp - 1 && $0.program.coordinates.data == group
     }
-    var output = StepOutput(logits: [], hidden: [])
+    var output = StepOutput(logits: [], sampled: sampled, hidden: [])
     if let logits = last.first?.output("logits") {
       output.logits = logits.place.floats
     }

@@ -49,7 +49,8 @@ struct PreparedPool<D: Device> {
     var kernels: [D.Kernel?] = []
     for operation in function.function.operations {
       switch operation.kind {
-      case .dispatch, .combine, .allReduce, .allGather, .reduceScatter, .scatterRows, .send,
+      case .dispatch, .combine, .allReduce, .allGather, .reduceScatter, .scatterRows, .sampleRows,
+        .send,
         .receive:
         kernels.append(nil)
       default:

@@ -27,6 +27,10 @@ extension RankExecutor {
       }
       advance()
       return nil
+    case .sampleRows:
+      sample(type("x"), arguments)
+      advance()
+      return nil
     case .allReduce: return reduce(operation, type("x"), arguments)
     case .reduceScatter: return reduceScatter(operation, type("x"), arguments)
     case .allGather: return gather(operation, type("x"), arguments)
@@ -66,6 +70,21 @@ extension RankExecutor {
     }
     advance()
     return nil
+  }
+
+  /// The sampled rows of `x`; of those that another rank keeps, zeros.
+  private func sample(_ type: TensorType, _ arguments: OpArguments) {
+    guard let x = arguments.operands[0] else { return }
+    let width = type.elementsPerRow
+    let kept = RowKind(type) == .own ? step.own : 0..<step.tokens
+    for (index, row) in step.sampled.enumerated() {
+      let to = arguments.results[0].elements(from: index * width, count: width)
+      if kept.contains(row) {
+        to.copy(from: x.elements(from: (row - kept.lowerBound) * width, count: width))
+      } else {
+        to.copy(from: Array(repeating: Float(0), count: width))
+      }
+    }
   }
 
   // MARK: Sums and gathers

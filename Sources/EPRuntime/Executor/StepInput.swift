@@ -16,12 +16,15 @@ public struct StepInput: Sendable {
     public var rows: Int
     /// The position of the first in the sequence.
     public var position: Int
+    /// Those whose logits are wanted, counted from the part's first row.
+    public var sampled: Range<Int>
 
-    /// Makes a part.
-    public init(sequence: Int, rows: Int, position: Int) {
+    /// Makes a part; logits are wanted of all its rows unless `sampled` says otherwise.
+    public init(sequence: Int, rows: Int, position: Int, sampled: Range<Int>? = nil) {
       self.sequence = sequence
       self.rows = rows
       self.position = position
+      self.sampled = sampled ?? 0..<rows
     }
   }
 
@@ -35,6 +38,17 @@ public struct StepInput: Sendable {
   public var modality: [Int32]
   /// For drafts, the hidden state of each row.
   public var hidden: [Float]
+
+  /// The rows whose logits are wanted.
+  public var sampled: [Int] {
+    var first = 0
+    var rows: [Int] = []
+    for part in parts {
+      rows += part.sampled.map { first + $0 }
+      first += part.rows
+    }
+    return rows
+  }
 
   /// Makes a step; one without parts takes part in collectives only.
   public init(
@@ -51,10 +65,21 @@ public struct StepInput: Sendable {
 
 /// What a data group's step makes.
 public struct StepOutput: Sendable {
-  /// Logits `[tokens, vocabulary]`.
+  /// Logits `[sampled, vocabulary]`.
   public var logits: [Float]
+  /// The rows of the step that have logits, ascending.
+  public var sampled: [Int]
   /// Hidden states `[tokens, hidden]` after the final norm, or of an MTP depth.
   public var hidden: [Float]
+
+  /// The logits of a row that is sampled.
+  func logits(ofRow row: Int) -> ArraySlice<Float> {
+    guard let index = sampled.firstIndex(of: row) else {
+      preconditionFailure("logits of a row that was not sampled")
+    }
+    let width = logits.count / sampled.count
+    return logits[(index * width)..<((index + 1) * width)]
+  }
 }
 
 /// Rows and bytes that dispatch and combine of one layer move.

@@ -126,19 +126,28 @@ extension GenerationRun {
     _ work: [Work], _ depth: Int, _ pool: Int
   ) throws(ExecutionError) -> [StepOutput] {
     let plan = session.plan.pools[pool]
-    var made = work.map { _ in StepOutput(logits: [], hidden: []) }
+    let samplesAll = request.kept.contains(.drafts)
+    var made = work.map { _ in StepOutput(logits: [], sampled: [], hidden: []) }
     var done = work.map { _ in 0 }
     while true {
       var inputs = Array(repeating: StepInput(.draft(depth)), count: plan.mesh.dp)
+      var samples = inputs.map { _ in plan.load.samples }
       var taken: [(item: Int, group: Int, rows: Range<Int>)] = []
       for (index, item) in work.enumerated() {
         let group = item.sequence.group
         let start = inputs[group].ids.count
-        let rows = min(item.rows - done[index], plan.load.tokens - start)
+        let left = item.rows - done[index]
+        var rows = min(left, plan.load.tokens - start)
+        if samplesAll { rows = min(rows, samples[group]) }
+        // The last row's logits are what is drafted from.
+        if rows == left && samples[group] == 0 { rows -= 1 }
         if rows <= 0 { continue }
+        let first = samplesAll ? 0 : rows == left ? rows - 1 : rows
+        samples[group] -= rows - first
         let position = item.position + done[index]
         inputs[group].parts.append(
-          StepInput.Part(sequence: item.sequence.number, rows: rows, position: position))
+          StepInput.Part(
+            sequence: item.sequence.number, rows: rows, position: position, sampled: first..<rows))
         inputs[group].ids += item.sequence.inputs(from: position + depth + 1, count: rows)
         inputs[group].hidden +=
           item.hidden[(done[index] * width)..<((done[index] + rows) * width)]
@@ -148,8 +157,9 @@ extension GenerationRun {
       if taken.isEmpty { return made }
       let outputs = try run(inputs, pool)
       for (item, group, rows) in taken {
-        made[item].logits +=
-          outputs[group].logits[(rows.lowerBound * vocabulary)..<(rows.upperBound * vocabulary)]
+        for row in outputs[group].sampled where rows.contains(row) {
+          made[item].logits += outputs[group].logits(ofRow: row)
+        }
         made[item].hidden +=
           outputs[group].hidden[(rows.lowerBound * width)..<(rows.upperBound * width)]
       }

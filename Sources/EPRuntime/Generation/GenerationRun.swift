@@ -143,20 +143,27 @@ struct GenerationRun<D: Device> {
       var input = StepInput(.main)
       var budget = plan.load.tokens
       let own = active.filter { $0.pool == pool && $0.group == group }
-      let decoding = pool == decodePool ? own.filter(\.isDecoding).prefix(budget) : []
+      var samples = plan.load.samples
+      let decoding =
+        pool == decodePool ? own.filter(\.isDecoding).prefix(min(budget, samples)) : []
       // Every sequence gets its next token before any gets drafts.
       budget -= decoding.count
+      samples -= decoding.count
       for sequence in decoding {
-        sequence.drafts = Array(sequence.drafts.prefix(budget))
+        sequence.drafts = Array(sequence.drafts.prefix(min(budget, samples)))
         add(sequence, 1 + sequence.drafts.count, to: &input)
         budget -= sequence.drafts.count
+        samples -= sequence.drafts.count
       }
       for sequence in own where !sequence.isDecoding {
-        let rows = min(
-          sequence.tokens.count - sequence.cached, min(budget, request.chunk ?? .max))
+        let left = sequence.tokens.count - sequence.cached
+        var rows = min(left, min(budget, request.chunk ?? .max))
+        if request.kept.contains(.logits) { rows = min(rows, samples) }
+        if rows == left && samples == 0 { rows -= 1 }
         if rows <= 0 { continue }
         add(sequence, rows, to: &input)
         budget -= rows
+        samples -= input.parts.last?.sampled.count ?? 0
       }
       if !own.allSatisfy({ $0.modality.isEmpty }) {
         input.modality = input.parts.flatMap {
@@ -167,9 +174,15 @@ struct GenerationRun<D: Device> {
     }
   }
 
+  /// Adds rows of a sequence, and says of which logits are wanted.
   private func add(_ sequence: Sequence, _ rows: Int, to input: inout StepInput) {
+    // Of a prompt, the last token's logits are sampled from; the others only on request.
+    let isPrompt = !sequence.isDecoding && !request.kept.contains(.logits)
+    let isLast = sequence.cached + rows == sequence.tokens.count
     input.parts.append(
-      StepInput.Part(sequence: sequence.number, rows: rows, position: sequence.cached))
+      StepInput.Part(
+        sequence: sequence.number, rows: rows, position: sequence.cached,
+        sampled: isPrompt ? (isLast ? rows - 1 : rows)..<rows : 0..<rows))
     input.ids += sequence.inputs(from: sequence.cached, count: rows)
   }
 
@@ -190,9 +203,7 @@ struct GenerationRun<D: Device> {
     _ pool: Int, replay: inout StepInput
   ) throws(ExecutionError) {
     let sequence = sequences[part.sequence]
-    func logits(_ index: Int) -> ArraySlice<Float> {
-      output.logits[((row + index) * vocabulary)..<((row + index + 1) * vocabulary)]
-    }
+    func logits(_ index: Int) -> ArraySlice<Float> { output.logits(ofRow: row + index) }
     let isPrompt = !sequence.isDecoding
     if isPrompt && request.kept.contains(.logits) {
       for index in 0..<part.rows { sequence.result.prefillLogits += logits(index) }

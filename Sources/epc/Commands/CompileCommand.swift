@@ -1,12 +1,10 @@
 import ArgumentParser
 import EPCompiler
 import EPIR
+import EPJSON
 import EPModel
 import EPPlan
-
-#if canImport(EPReport)
-  import EPReport
-#endif
+import EPReport
 
 struct CompileCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -109,17 +107,15 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
 /// The summary of a plan, in either format.
 enum Report {
   static func print(_ plan: Plan, format: OutputFormat) throws(Diagnostics) {
-    #if canImport(EPReport)
-      let summary = PlanSummary(plan)
-      switch format {
-      case .text:
-        Terminal.print(summary.text(width: Terminal.width, colour: Terminal.takesColour))
-      case .json:
-        do {
-          let bytes = try summary.document.jsonValue.serialized(style: .pretty)
-          Terminal.print(String(decoding: bytes, as: UTF8.self))
-        } catch { throw Diagnostics("summary-json", "\(error)") }
-      }
-    #endif
+    let summary = PlanSummary(plan)
+    switch format {
+    case .text:
+      Terminal.print(summary.text(width: Terminal.width, colour: Terminal.takesColour))
+    case .json:
+      do {
+        let bytes = try summary.document.jsonValue.serialized(style: .pretty)
+        Terminal.print(String(decoding: bytes, as: UTF8.self))
+      } catch { throw Diagnostics("summary-json", "\(error)") }
+    }
   }
 }

@@ -1,0 +1,304 @@
+import ArgumentParser
+import EPBackendCPU
+import EPCheckpoint
+import EPIR
+import EPJSON
+import EPModel
+import EPPlan
+import EPReport
+import EPRuntime
+import EPTokenizer
+import Glibc
+
+struct ExecCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "exec",
+    abstract: "Run a plan.",
+    discussion: """
+      All ranks of the plan run in this process, exchange their tokens, and make what the model \
+      makes. Weights are a checkpoint folder, or random: 'synthetic:SEED'.
+
+        epc exec plan.json --weights checkpoint/ --prompt "The capital of France is"
+        epc exec plan.json --weights synthetic:1 --tokens 1,2,3 --generate 16
+        epc exec plan.json --weights checkpoint/ --tokens-file prompts.json --output out.safetensors
+      """)
+
+  @Argument(help: "The plan.")
+  var plan: String
+
+  @Option(help: "A checkpoint folder or file, or synthetic:SEED.")
+  var weights: String?
+
+  @Option(help: "What runs the operations; 'cpu' is the reference.")
+  var backend: String = "cpu"
+
+  @Option(help: "A prompt as tokens: 1,2,3.")
+  var tokens: String?
+
+  @Option(help: "Prompts as a JSON file: a list of lists of tokens.")
+  var tokensFile: String?
+
+  @Option(help: "A prompt as text; the checkpoint folder must have a tokenizer.json.")
+  var prompt: String?
+
+  @Option(help: "Tokens to make for each prompt.")
+  var generate: Int = 16
+
+  @Option(help: "Tokens to draft before each step with the model's MTP depths.")
+  var speculate: Int = 0
+
+  @Option(help: "What logits are divided by; 0 takes the most likely token.")
+  var temperature: Double = 0
+
+  @Option(help: "Draw from so many of the most likely tokens.")
+  var topK: Int?
+
+  @Option(help: "Draw from the fewest most likely tokens with this probability.")
+  var topP: Double?
+
+  @Option(help: "What draws depend on.")
+  var seed: UInt64 = 0
+
+  @Option(help: "The most tokens of one prompt in one step.")
+  var chunk: Int?
+
+  @Option(help: "Where to write logits and tokens, as safetensors.")
+  var output: String?
+
+  @Option(
+    help: "What else to write: routing, hidden or drafts; may be given more than once.")
+  var dump: [String] = []
+
+  @Option(help: "What to print: text or json.")
+  var format: OutputFormat = .text
+
+  func run() throws {
+    try reporting { () throws(Diagnostics) in
+      if backend != "cpu" { throw PlanFlags.unknown("--backend", backend, ["cpu"]) }
+      let kept = try keptData()
+      let sampling = try self.sampling()
+      let plan = try Plan.load(plan)
+      let tokenizer = try self.tokenizer()
+      let prompts = try self.prompts(tokenizer)
+      var request = GenerationRequest(
+        prompts: prompts, count: generate, sampling: sampling, speculate: speculate, kept: kept)
+      request.chunk = chunk
+      let source = try self.source(for: plan)
+      let result: GenerationResult
+      do throws(ExecutionError) {
+        let store: WeightStore
+        do throws(WeightError) { store = try WeightStore(source, for: plan) } catch {
+          throw .weights(error)
+        }
+        let session = try PlanSession(plan, weights: store, device: CPUDevice())
+        let progress = Progress(total: prompts.count * generate)
+        result = try session.generate(request) { progress.show($0) }
+        progress.end()
+      } catch { throw Diagnostics("exec", error.description) }
+      if let output {
+        do throws(CheckpointError) { try result.write(to: output) } catch {
+          throw Diagnostics("write", error.description)
+        }
+      }
+      try show(result, plan, tokenizer)
+      if let output, format == .text { Terminal.print("wrote \(output)\n") }
+    }
+  }
+
+  // MARK: Input
+
+  private func keptData() throws(Diagnostics) -> GenerationRequest.Kept {
+    var kept: GenerationRequest.Kept = output == nil ? [] : .logits
+    for name in dump.flatMap({ $0.split(separator: ",").map(String.init) }) {
+      switch name {
+      case "routing": kept.insert(.routing)
+      case "hidden": kept.insert(.hidden)
+      case "drafts": kept.insert(.drafts)
+      default: throw PlanFlags.unknown("--dump", name, ["routing", "hidden", "drafts"])
+      }
+    }
+    if !dump.isEmpty && output == nil {
+      throw Diagnostics("flag", "'--dump' adds to what '--output FILE' writes; give both")
+    }
+    return kept
+  }
+
+  private func sampling() throws(Diagnostics) -> Sampling {
+    guard temperature >= 0, temperature.isFinite else {
+      throw Diagnostics("flag", "'--temperature \(temperature)'; it is not negative")
+    }
+    if let topK, topK < 1 { throw Diagnostics("flag", "'--top-k \(topK)'; it is at least 1") }
+    if let topP, !(topP > 0 && topP <= 1) {
+      throw Diagnostics("flag", "'--top-p \(topP)'; it is above 0 and at most 1")
+    }
+    return Sampling(temperature: temperature, topK: topK, topP: topP, seed: seed)
+  }
+
+  private func tokenizer() throws(Diagnostics) -> Tokenizer? {
+    guard let weights, !weights.hasPrefix("synthetic:") else { return nil }
+    let file = weights + "/tokenizer.json"
+    if unsafe access(file, R_OK) != 0 {
+      if prompt == nil { return nil }
+      throw Diagnostics(
+        "tokenizer", "'--prompt' needs \(file), which is not there; give '--tokens' instead")
+    }
+    do { return try Tokenizer(file: file) } catch {
+      // Tokens go in and come out as numbers without it.
+      if prompt == nil { return nil }
+      throw Diagnostics("tokenizer", error.description)
+    }
+  }
+
+  private func prompts(_ tokenizer: Tokenizer?) throws(Diagnostics) -> [[Int32]] {
+    let given = [tokens, tokensFile, prompt].compactMap { $0 }
+    if given.count != 1 {
+      throw Diagnostics("flag", "give one of '--tokens', '--tokens-file' and '--prompt'")
+    }
+    if let prompt {
+      guard let tokenizer else {
+        throw Diagnostics("tokenizer", "'--prompt' needs a checkpoint folder with tokenizer.json")
+      }
+      return [tokenizer.encode(prompt).map { Int32(truncatingIfNeeded: $0) }]
+    }
+    if let tokens {
+      var ids: [Int32] = []
+      for part in tokens.split(separator: ",", omittingEmptySubsequences: false) {
+        guard let id = Int32(part.filter { $0 != " " }), id >= 0 else {
+          throw Diagnostics("flag", "'\(part)' in '--tokens' is no token; write 1,2,3")
+        }
+        ids.append(id)
+      }
+      return [ids]
+    }
+    guard let tokensFile else { return [] }
+    do {
+      let bytes = try JSONFile.read(tokensFile)
+      var prompts: [[Int32]] = []
+      for list in try JSONNode(try JSONValue.parse(bytes: bytes)).array(maxCount: 1 << 20) {
+        prompts.append(try list.ints(in: 0...Int(Int32.max)).map { Int32($0) })
+      }
+      if prompts.isEmpty { throw Diagnostics("tokens-file", "no prompts", at: tokensFile) }
+      return prompts
+    } catch let error as JSONError {
+      throw Diagnostics("tokens-file", error.description, at: error.file == nil ? tokensFile : "")
+    } catch let error as Diagnostics { throw error } catch {
+      throw Diagnostics("tokens-file", "\(error)", at: tokensFile)
+    }
+  }
+
+  private func source(for plan: Plan) throws(Diagnostics) -> WeightSource {
+    guard let weights else {
+      throw Diagnostics(
+        "flag", "a plan runs with weights; give '--weights FOLDER' or '--weights synthetic:1'")
+    }
+    // Values are computed in fp32, whatever the plan's formats are.
+    let needed = 4 * (plan.model.parameters + plan.model.draftParameters)
+    let memory = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
+    if memory > 0 && needed > memory {
+      throw Diagnostics(
+        "memory",
+        "\(plan.model.name) in fp32 takes \(Units.bytes(needed)), this machine has "
+          + "\(Units.bytes(memory)) of memory")
+    }
+    do { return try WeightSource(parsing: weights) } catch {
+      throw Diagnostics("weights", error.description)
+    }
+  }
+
+  // MARK: Output
+
+  private func show(
+    _ result: GenerationResult, _ plan: Plan, _ tokenizer: Tokenizer?
+  ) throws(Diagnostics) {
+    if format == .json {
+      do {
+        let bytes = try document(result, tokenizer).jsonValue.serialized(style: .pretty)
+        Terminal.print(String(decoding: bytes, as: UTF8.self))
+      } catch { throw Diagnostics("exec-json", "\(error)") }
+      return
+    }
+    for (index, prompt) in result.prompts.enumerated() {
+      let made = prompt.tokens.map(String.init).joined(separator: " ")
+      Terminal.print("prompt \(index), \(prompt.prompt.count) tokens: \(made)\n")
+      if let text = text(of: prompt.tokens, tokenizer) { Terminal.print("  \(text)\n") }
+    }
+    let statistics = result.statistics
+    let ranks = plan.pools.reduce(0) { $0 + $1.mesh.ranks }
+    let prefill = rate(Double(statistics.promptTokens), statistics.prefillSeconds)
+    var lines = [
+      "\(statistics.promptTokens) prompt tokens at \(prefill), \(statistics.tokens) made at "
+        + "\(rate(Double(statistics.tokens), statistics.decodeSeconds)), on \(ranks) rank(s) of cpu, "
+        + "fp32"
+    ]
+    if statistics.drafted > 0 {
+      lines.append(
+        "drafts: \(statistics.accepted) of \(statistics.drafted) accepted "
+          + "(\(Units.percent(statistics.accepted, of: statistics.drafted)))")
+    }
+    let traffic = statistics.traffic.flatMap { $0.values }
+    let sent = traffic.reduce(0) { $0 + $1.dispatchBytes }
+    let returned = traffic.reduce(0) { $0 + $1.combineBytes }
+    if sent + returned > 0 {
+      lines.append(
+        "dispatch sent \(Units.bytes(sent)) between ranks, combine \(Units.bytes(returned))")
+    }
+    if statistics.handoverBytes > 0 {
+      lines.append("the prefill pool handed over \(Units.bytes(statistics.handoverBytes))")
+    }
+    Terminal.print(lines.joined(separator: "\n") + "\n")
+  }
+
+  private func rate(_ count: Double, _ seconds: Double) -> String {
+    seconds > 0 ? "\(Int((count / seconds).rounded())) tokens/s" : "0 tokens/s"
+  }
+
+  private func text(of tokens: [Int32], _ tokenizer: Tokenizer?) -> String? {
+    guard let tokenizer else { return nil }
+    do { return try tokenizer.decode(tokens.map(Int.init)) } catch { return nil }
+  }
+
+  private func document(_ result: GenerationResult, _ tokenizer: Tokenizer?) -> Document {
+    let statistics = result.statistics
+    return .object([
+      "prompts": .list(
+        result.prompts.map { prompt in
+          .object([
+            "prompt": .ints(prompt.prompt.map(Int.init)),
+            "tokens": .ints(prompt.tokens.map(Int.init)),
+            "text": text(of: prompt.tokens, tokenizer).map(Document.text),
+          ])
+        }),
+      "prompt_tokens": .int(statistics.promptTokens), "tokens": .int(statistics.tokens),
+      "steps": .int(statistics.steps), "prefill_seconds": .real(statistics.prefillSeconds),
+      "decode_seconds": .real(statistics.decodeSeconds),
+      "acceptance_rate": statistics.acceptanceRate.map(Document.real),
+      "handover_bytes": .int(statistics.handoverBytes),
+      "dispatch_bytes": .int(
+        statistics.traffic.flatMap { $0.values }.reduce(0) { $0 + $1.dispatchBytes }),
+      "combine_bytes": .int(
+        statistics.traffic.flatMap { $0.values }.reduce(0) { $0 + $1.combineBytes }),
+    ])
+  }
+}
+
+/// A line on the terminal that counts up, once a run takes longer than a second.
+final class Progress {
+  private let total: Int
+  private let start = ContinuousClock.now
+  private let isShown = isatty(STDERR_FILENO) == 1
+  private var hasDrawn = false
+
+  init(total: Int) { self.total = total }
+
+  func show(_ count: Int) {
+    guard isShown, start.duration(to: .now) > .seconds(1) else { return }
+    hasDrawn = true
+    let filled = total > 0 ? min(count * 30 / total, 30) : 30
+    let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled)
+    Terminal.draw("\r[\(bar)] \(count)/\(total) tokens")
+  }
+
+  func end() {
+    if hasDrawn { Terminal.draw("\r" + String(repeating: " ", count: 60) + "\r") }
+  }
+}

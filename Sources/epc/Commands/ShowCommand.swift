@@ -1,0 +1,78 @@
+import ArgumentParser
+import EPIR
+import EPModel
+import EPPlan
+import EPReport
+
+struct ShowCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "show",
+    abstract: "Show what is in a plan.",
+    discussion: """
+      Without options, the summary: model, mesh, memory, and what a layer sends.
+
+        epc show plan.json --rank 17
+        epc show plan.json --ops
+        epc show plan.json --graph layer.svg --function layer3
+      """)
+
+  @Argument(help: "The plan.")
+  var plan: String
+
+  @Option(help: "Show what one rank of a pool holds and runs.")
+  var rank: Int?
+
+  @Flag(help: "Show every operation of every function.")
+  var ops = false
+
+  @Option(help: "Draw a function: FILE.svg is a picture, FILE.dot is for Graphviz, '-' is DOT.")
+  var graph: String?
+
+  @Option(help: "The function to draw; the one most layers call unless set.")
+  var function: String?
+
+  @Option(help: "The pool, for plans with two: prefill or decode.")
+  var pool: String?
+
+  @Option(help: "How the summary is printed: text or json.")
+  var format: OutputFormat = .text
+
+  func run() throws {
+    try reporting { () throws(Diagnostics) in
+      let plan = try Plan.load(plan)
+      let pool = try poolIndex(in: plan)
+      if let graph {
+        try draw(plan, pool: pool, to: graph)
+      } else if let rank {
+        guard let listing = RankListing(plan, pool: pool, rank: rank) else {
+          throw Diagnostics(
+            "flag", "'--rank \(rank)'; the pool has ranks 0 to \(plan.pools[pool].mesh.ranks - 1)")
+        }
+        Terminal.print(listing.text(width: Terminal.width, colour: Terminal.takesColour))
+      } else if ops {
+        Terminal.print(OpListing(plan).text)
+      } else {
+        try Report.print(plan, format: format)
+      }
+    }
+  }
+
+  private func poolIndex(in plan: Plan) throws(Diagnostics) -> Int {
+    guard let pool else { return 0 }
+    if let index = plan.pools.firstIndex(where: { $0.role.rawValue == pool }) { return index }
+    throw PlanFlags.unknown("--pool", pool, plan.pools.map(\.role.rawValue))
+  }
+
+  private func draw(_ plan: Plan, pool: Int, to path: String) throws(Diagnostics) {
+    guard let graph = PlanGraph(plan, pool: pool, function: function) else {
+      throw PlanFlags.unknown(
+        "--function", function ?? "", plan.pools[pool].functions.map(\.function.name))
+    }
+    if path != "-" && !path.hasSuffix(".svg") && !path.hasSuffix(".dot") {
+      throw Diagnostics("flag", "'--graph \(path)'; the file ends with .svg or .dot, or is '-'")
+    }
+    let text = path.hasSuffix(".svg") ? graph.svg : graph.dot
+    try Terminal.save(Array(text.utf8), to: path)
+    if path != "-" { Terminal.print("wrote \(path)\n") }
+  }
+}
