@@ -93,6 +93,7 @@ let package = Package(
       dependencies: [
         "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPCompiler", "EPModelLoader",
         "EPHuggingFace", "EPReport", "EPRuntime", "EPBackend", "EPBackendCPU", "EPCheckpoint",
+        "EPReference",
         "EPTokenizer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),

@@ -83,21 +83,25 @@ public struct ReferenceCase: Hashable, Sendable {
 
   /// The plan of its model for a mesh, with room for the reference's prompts.
   public static func plan(
-    of program: ModelProgram, mesh: Mesh, tokens: Int = 160, activations: Precision.Format = .bf16
+    of program: ModelProgram, mesh: Mesh, tokens: Int = 160, samples: Int? = nil,
+    activations: Precision.Format = .bf16
   ) throws(ReferenceError) -> Plan {
-    try plan(of: program, [(.unified, mesh)], tokens: tokens, activations: activations)
+    try plan(
+      of: program, [(.unified, mesh)], tokens: tokens, samples: samples, activations: activations)
   }
 
   /// The plan of a model for a prefill and a decode pool.
   public static func plan(
-    of program: ModelProgram, prefill: Mesh, decode: Mesh, tokens: Int = 160
+    of program: ModelProgram, prefill: Mesh, decode: Mesh, tokens: Int = 160,
+    samples: Int? = nil
   ) throws(ReferenceError) -> Plan {
     try plan(
-      of: program, [(.prefill, prefill), (.decode, decode)], tokens: tokens, activations: .bf16)
+      of: program, [(.prefill, prefill), (.decode, decode)], tokens: tokens, samples: samples,
+      activations: .bf16)
   }
 
   private static func plan(
-    of program: ModelProgram, _ pools: [(Pool.Role, Mesh)], tokens: Int,
+    of program: ModelProgram, _ pools: [(Pool.Role, Mesh)], tokens: Int, samples: Int?,
     activations: Precision.Format
   ) throws(ReferenceError) -> Plan {
     do {
@@ -106,6 +110,7 @@ public struct ReferenceCase: Hashable, Sendable {
         (pool.pp, pool.dp, pool.tp, pool.ep) = (mesh.pp, mesh.dp, mesh.tp, mesh.ep)
         pool.batch = 8
         pool.tokensPerDevice = tokens
+        pool.samples = samples
         return pool
       }
       var request = CompileRequest(hardware: try hardware(), pools: requests)

@@ -21,6 +21,7 @@ struct Epc: ParsableCommand {
     subcommands: [
       CompileCommand.self, ExecCommand.self, EstimateCommand.self, ShowCommand.self,
       VerifyCommand.self, ModelCommand.self, ClustersCommand.self, CalibrateCommand.self,
+      ReferencesCommand.self,
     ])
 }
 

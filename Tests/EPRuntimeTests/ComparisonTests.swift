@@ -64,6 +64,8 @@ struct FaultyDevice: Device {
         let kinds = comparison.entries.filter { $0.layer == layer }.map(\.kind)
         #expect(kinds.contains(.norm) && kinds.contains(.binary) && kinds.contains(.linear))
       }
+      let head = comparison.entries.filter { $0.layer < 0 && $0.function == "head" }.map(\.kind)
+      #expect(head.contains(.sampleRows) && head.contains(.linear))
       #expect(comparison.text.contains("operations agree within"))
     }
   }

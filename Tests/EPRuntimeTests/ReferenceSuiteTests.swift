@@ -11,10 +11,10 @@ func environment(_ name: String) -> String? {
 let fixtures = String(#filePath.dropLast("ReferenceSuiteTests.swift".count)) + "Fixtures"
 
 @Suite struct ReferenceFixtureTests {
-  static let meshes =
-    ReferenceSuite.meshes + [
-      Mesh(pp: 2, dp: 2, tp: 2, ep: 2), Mesh(dp: 2, tp: 2, ep: 1), Mesh(dp: 4, tp: 2, ep: 8),
-    ]
+  static let meshes = [
+    Mesh(), Mesh(dp: 4, ep: 4), Mesh(dp: 2, tp: 2, ep: 4), Mesh(pp: 2, dp: 2, tp: 2, ep: 2),
+    Mesh(dp: 2, tp: 2, ep: 1),
+  ]
 
   @Test(arguments: ReferenceCase.all(below: fixtures), meshes)
   func checkpointsComputeWhatTheReferenceDoes(reference: ReferenceCase, mesh: Mesh) {

@@ -18,7 +18,10 @@ import Testing
   /// order of 1.
   static let bound: Float = 1e-4
 
-  @Test(arguments: 0..<48)
+  /// EPC_EXHAUSTIVE runs more models on more meshes.
+  static let isExhaustive = environment("EPC_EXHAUSTIVE") != nil
+
+  @Test(arguments: 0..<(isExhaustive ? 176 : 22))
   func shardedEqualsUnsharded(number: Int) throws {
     let program = SmallModels.program(number)
     var request = GenerationRequest(
@@ -29,7 +32,7 @@ import Testing
     }
     let whole = try SmallModels.session(program, Mesh()).generate(request)
     #expect(whole.prompts.allSatisfy { $0.tokens.count == 3 })
-    for index in 0..<4 {
+    for index in 0..<(ShardingTests.isExhaustive ? 6 : 3) {
       let mesh = ShardingTests.meshes[(number + index * 3) % ShardingTests.meshes.count]
       let session: PlanSession<CPUDevice>
       do { session = try SmallModels.session(program, mesh) } catch let error as ReferenceError {

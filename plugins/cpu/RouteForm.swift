@@ -36,6 +36,12 @@ struct RouteForm {
       throw op.unsupported("its capacity counts all tokens of a sequence, and it sees a share")
     }
     let outer = op.type("outer_indices")?.elementsPerRow ?? 0
+    let table = op.type("table")
+    if let table, table.axes.dropFirst().map(\.size) != [attributes.int("top_k")] {
+      throw op.unsupported(
+        "its table \(table) does not list \(attributes.int("top_k")) experts a row")
+    }
+    let tableRows = table?.axes.first?.size ?? 0
     let isTopTwo = attributes.text("group_score") == "top2_sum"
     unsafe route = unsafe epc_route(
       experts: attributes.int("experts") + attributes.int("identity_experts"),
@@ -51,7 +57,7 @@ struct RouteForm {
       has_seed: attributes["seed"] != nil,
       seed: UInt64(bitPattern: Int64(attributes.int("seed"))),
       partitions: UnsafePointer(partitions?.memory.indices), partition_count: numbers.count,
-      outer_top_k: outer)
+      table_rows: tableRows, outer_top_k: outer)
   }
 
   func run(_ arguments: OpArguments, _ step: StepState, rows kind: RowKind, count: Int) {

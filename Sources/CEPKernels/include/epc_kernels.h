@@ -199,6 +199,8 @@ typedef struct {
   uint64_t seed;
   const int32_t *partitions;
   size_t partition_count;
+  /// Rows of the table; tokens beyond go to no expert.
+  size_t table_rows;
   /// Groups that the outer level of a hierarchical router chose for each row.
   size_t outer_top_k;
 } epc_route;

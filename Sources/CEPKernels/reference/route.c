@@ -148,7 +148,9 @@ static void hash_experts(const epc_route *route, int32_t id, const float *table,
   const size_t stride = route->weighted_experts / route->top_k;
   for (size_t k = 0; k < route->top_k; k++) {
     size_t expert = (size_t)((start + k * stride) % route->weighted_experts);
-    if (table != NULL) {
+    if (table != NULL && (id < 0 || (size_t)id >= route->table_rows)) {
+      expert = route->experts;
+    } else if (table != NULL) {
       const float entry = table[(size_t)id * route->top_k + k];
       expert = entry >= 0 && entry < (float)route->experts ? (size_t)entry : route->experts;
     }

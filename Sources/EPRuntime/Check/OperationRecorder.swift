@@ -180,6 +180,11 @@ extension ShardedFunction {
         }
       case .combine:
         if case .value(let x)? = operation.operand("x") { isPartial = partial.contains(x) }
+      case .sampleRows:
+        // Rows that another rank keeps are zeros.
+        if case .value(let x)? = operation.operand("x") {
+          isPartial = function.values[x].rows == .ownTokens
+        }
       default: break
       }
       if isPartial { partial.formUnion(operation.results) }

@@ -75,16 +75,22 @@ public final class RankExecutor<D: Device> {
     public var values: [(name: String, place: Memory, type: TensorType)]
     /// The rank's rows among the tokens of the step.
     public var own: Range<Int>
+    /// The rows among them whose logits are made.
+    public var sampled: [Int]
     /// The sequences of the step.
     public var parts: [StepInput.Part]
 
     /// The sequence and position of each row of a kind; none for rows that are no tokens.
     public func places(_ kind: RowKind) -> [(sequence: Int, position: Int)] {
-      if kind != .own && kind != .tokens { return [] }
       let all = parts.flatMap { part in
         (0..<part.rows).map { (part.sequence, part.position + $0) }
       }
-      return kind == .own ? Array(all[own]) : all
+      switch kind {
+      case .tokens: return all
+      case .own: return Array(all[own])
+      case .sampled: return sampled.map { all[$0] }
+      case .routed, .none: return []
+      }
     }
   }
 
@@ -312,7 +318,7 @@ public final class RankExecutor<D: Device> {
       values: values.map { name, value in
         let type = function.values[value]
         return (name, filled(place(of: value, in: call.function), type), type)
-      }, own: step.own, parts: input.parts)
+      }, own: step.own, sampled: step.sampled, parts: input.parts)
   }
 
   /// The part of a place that the step's rows fill.

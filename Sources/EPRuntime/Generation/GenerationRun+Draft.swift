@@ -120,35 +120,49 @@ extension GenerationRun {
     }
   }
 
-  /// Runs a depth, and returns what it made of each piece of work.
+  /// Runs a depth, in as many steps as the plan has room for, and returns what it made of each piece
+  /// of work.
   private mutating func run(
     _ work: [Work], _ depth: Int, _ pool: Int
   ) throws(ExecutionError) -> [StepOutput] {
-    if work.isEmpty { return [] }
-    let groups = session.plan.pools[pool].mesh.dp
-    var inputs = Array(repeating: StepInput(.draft(depth)), count: groups)
-    for item in work {
-      let group = item.sequence.group
-      inputs[group].parts.append(
-        StepInput.Part(
-          sequence: item.sequence.number, rows: item.rows, position: item.position,
-          sampled: request.kept.contains(.drafts) ? nil : (item.rows - 1)..<item.rows))
-      inputs[group].ids += item.sequence.inputs(
-        from: item.position + depth + 1, count: item.rows)
-      inputs[group].hidden += item.hidden
-    }
-    let outputs = try run(inputs, pool)
-    var next = Array(repeating: 0, count: groups)
-    return work.map { item in
-      let group = item.sequence.group
-      let rows = next[group]..<(next[group] + item.rows)
-      next[group] = rows.upperBound
-      let sampled = outputs[group].sampled.filter(rows.contains)
-      return StepOutput(
-        logits: sampled.flatMap { outputs[group].logits(ofRow: $0) },
-        sampled: sampled.map { $0 - rows.lowerBound },
-        hidden: Array(outputs[group].hidden[(rows.lowerBound * width)..<(rows.upperBound * width)])
-      )
+    let plan = session.plan.pools[pool]
+    let samplesAll = request.kept.contains(.drafts)
+    var made = work.map { _ in StepOutput(logits: [], sampled: [], hidden: []) }
+    var done = work.map { _ in 0 }
+    while true {
+      var inputs = Array(repeating: StepInput(.draft(depth)), count: plan.mesh.dp)
+      var samples = inputs.map { _ in plan.load.samples }
+      var taken: [(item: Int, group: Int, rows: Range<Int>)] = []
+      for (index, item) in work.enumerated() {
+        let group = item.sequence.group
+        let start = inputs[group].ids.count
+        let left = item.rows - done[index]
+        var rows = min(left, plan.load.tokens - start)
+        if samplesAll { rows = min(rows, samples[group]) }
+        // The last row's logits are what is drafted from.
+        if rows == left && samples[group] == 0 { rows -= 1 }
+        if rows <= 0 { continue }
+        let first = samplesAll ? 0 : rows == left ? rows - 1 : rows
+        samples[group] -= rows - first
+        let position = item.position + done[index]
+        inputs[group].parts.append(
+          StepInput.Part(
+            sequence: item.sequence.number, rows: rows, position: position, sampled: first..<rows))
+        inputs[group].ids += item.sequence.inputs(from: position + depth + 1, count: rows)
+        inputs[group].hidden +=
+          item.hidden[(done[index] * width)..<((done[index] + rows) * width)]
+        taken.append((index, group, start..<(start + rows)))
+        done[index] += rows
+      }
+      if taken.isEmpty { return made }
+      let outputs = try run(inputs, pool)
+      for (item, group, rows) in taken {
+        for row in outputs[group].sampled where rows.contains(row) {
+          made[item].logits += outputs[group].logits(ofRow: row)
+        }
+        made[item].hidden +=
+          outputs[group].hidden[(rows.lowerBound * width)..<(rows.upperBound * width)]
+      }
     }
   }
 }

@@ -50,6 +50,7 @@ struct GenerationRun<D: Device> {
   mutating func step() throws(ExecutionError) {
     admit()
     tick += 1
+    var progressed = false
     for pool in Set([prefillPool, decodePool]).sorted() {
       let inputs = compose(pool)
       if inputs.allSatisfy({ $0.parts.isEmpty }) { continue }
@@ -76,7 +77,11 @@ struct GenerationRun<D: Device> {
       } else {
         statistics.decodeSeconds += seconds
       }
-      release(pool)
+      progressed = true
+    }
+    for pool in Set([prefillPool, decodePool]).sorted() { release(pool) }
+    if !progressed && tick > (request.arrivals.max() ?? 0) + 1 {
+      throw .request("no data group has room for the next token of any sequence")
     }
   }
 
@@ -138,18 +143,27 @@ struct GenerationRun<D: Device> {
       var input = StepInput(.main)
       var budget = plan.load.tokens
       let own = active.filter { $0.pool == pool && $0.group == group }
-      for sequence in own where sequence.isDecoding && pool == decodePool && budget > 0 {
-        sequence.drafts = Array(sequence.drafts.prefix(budget - 1))
+      var samples = plan.load.samples
+      let decoding =
+        pool == decodePool ? own.filter(\.isDecoding).prefix(min(budget, samples)) : []
+      // Every sequence gets its next token before any gets drafts.
+      budget -= decoding.count
+      samples -= decoding.count
+      for sequence in decoding {
+        sequence.drafts = Array(sequence.drafts.prefix(min(budget, samples)))
         add(sequence, 1 + sequence.drafts.count, to: &input)
-        budget -= 1 + sequence.drafts.count
+        budget -= sequence.drafts.count
+        samples -= sequence.drafts.count
       }
       for sequence in own where !sequence.isDecoding {
-        // MTP depths take up to as many rows as the step before, and one more each.
-        let most = min(budget - depths, request.chunk ?? .max)
-        let rows = min(sequence.tokens.count - sequence.cached, most)
+        let left = sequence.tokens.count - sequence.cached
+        var rows = min(left, min(budget, request.chunk ?? .max))
+        if request.kept.contains(.logits) { rows = min(rows, samples) }
+        if rows == left && samples == 0 { rows -= 1 }
         if rows <= 0 { continue }
         add(sequence, rows, to: &input)
-        budget -= rows + depths
+        budget -= rows
+        samples -= input.parts.last?.sampled.count ?? 0
       }
       if !own.allSatisfy({ $0.modality.isEmpty }) {
         input.modality = input.parts.flatMap {
@@ -160,6 +174,7 @@ struct GenerationRun<D: Device> {
     }
   }
 
+  /// Adds rows of a sequence, and says of which logits are wanted.
   private func add(_ sequence: Sequence, _ rows: Int, to input: inout StepInput) {
     // Of a prompt, the last token's logits are sampled from; the others only on request.
     let isPrompt = !sequence.isDecoding && !request.kept.contains(.logits)

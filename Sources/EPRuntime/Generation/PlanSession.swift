@@ -74,11 +74,6 @@ public final class PlanSession<D: Device> {
           + plan.model.name)
     }
     for pool in plan.pools where needsDrafts {
-      if pool.load.tokens < request.speculate + 2 {
-        throw .request(
-          "'--speculate \(request.speculate)' takes steps of \(request.speculate + 2) tokens, the "
-            + "plan has room for \(pool.load.tokens)")
-      }
       for draft in pool.drafts
       where pool.functions[draft.function].function.caches.contains(where: {
         !$0.kind.growsWithContext
