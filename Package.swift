@@ -60,6 +60,11 @@ let package = Package(
     // Plans: the type, its JSON form, its verifier and what each rank makes of it.
     .target(name: "EPPlan", dependencies: ["EPModel", "EPJSON", "EPIR"], swiftSettings: strict),
 
+    // Where routed experts are put: balance, bounds, replicas, migrations.
+    .target(name: "EPPlacement", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
+    .testTarget(
+      name: "EPPlacementTests", dependencies: ["EPPlacement", "EPJSON"], swiftSettings: strict),
+
     // Hardware and clusters.
     .target(name: "EPCost", dependencies: ["EPJSON", "EPIR"], swiftSettings: strict),
 
