@@ -11,8 +11,16 @@ struct LayerSearch {
     var improved = 2
     /// Exchanges of one packing.
     var exchanges = 400
+    /// Moves of slots by risk, and how sharply the fullest ranks count.
+    var polishes = 24
+    var sharpness = [12.0, 60]
+    /// Above this many slots they are not worth their time.
+    var polishedSlots = 64
+    /// Up to this many slots everything is tried, within the nodes.
+    var exactSlots = 20
+    var exactNodes = 200_000
     /// Random swaps out of a local optimum.
-    var shakes = 24
+    var shakes = 20
     /// Pieces that the search over counts for pairs looks at.
     var pairWork = 500_000
   }
@@ -48,6 +56,15 @@ struct LayerSearch {
     slots = greedy.slots
     most = greedy.isLegal ? greedy.most : .infinity
     search(fewest, greedy, effort)
+    if slots.count <= effort.exactSlots && most > bound * (1 + 1e-9) {
+      let exact = ExactSearch(
+        weights: weights, ranks: ranks, slotsPerRank: slotsPerRank, known: most, goal: bound,
+        nodes: effort.exactNodes)
+      if let better = exact.slots {
+        slots = better
+        most = exact.most
+      }
+    }
   }
 
   private mutating func search(
@@ -65,34 +82,22 @@ struct LayerSearch {
       tried.append((state.most, counts, state))
     }
     attempt(fewest, &self)
-    if most <= target { return }
-    if slotsPerRank == 1 { return }
+    let packed = state
+    if most <= target || slotsPerRank == 1 { return }
     // Ranks of many slots need no more than exchanges.
     var first = tried[0].state
     first.exchange(until: target, limit: effort.exchanges)
     keep(first)
-    if !isFixed && most <= bound * (1 + effort.goodEnough) { return }
-    if most > bound * (1 + 2 * effort.goodEnough) || isFixed {
-      // Where the target is out of reach, taking the best swap each time often ends lower.
-      var others = [state]
-      if greedy.isLegal {
-        others.append(
-          LayerState(
-            weights: weights, ranks: ranks, slotsPerRank: slotsPerRank, slots: greedy.slots))
-      }
-      for var other in others {
-        other.exchange(until: 0, limit: effort.exchanges)
-        keep(other)
-      }
-    }
     if isFixed {
-      shake(until: target, effort)
+      climb(packed, greedy, effort)
+      if most > bound * (1 + effort.tolerance) { shake(until: target, effort) }
       return
     }
+    if most <= bound * (1 + effort.goodEnough) { return }
     if slotsPerRank == 2 {
       attempt(pairCounts(from: fewest, target, effort), &self)
     } else {
-      for cap in [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4] {
+      for cap in [1.0, 0.85, 0.7, 0.6, 0.5] {
         for splitsLight in [false, true] {
           guard let counts = counts(cap: cap * bound, splitsLight: splitsLight) else { continue }
           attempt(counts, &self)
@@ -107,8 +112,41 @@ struct LayerSearch {
       keep(tried[index].state)
       if most <= target { return }
     }
-    if slotsPerRank > 2 && most > bound * (1 + 2 * effort.goodEnough) {
-      shake(until: target, effort)
+    if most <= bound * (1 + 2 * effort.goodEnough) { return }
+    climb(packed, greedy, effort)
+    polish(until: target, effort)
+    if slotsPerRank > 2 { shake(until: target, effort) }
+  }
+
+  /// Takes the best swap each time, which often ends lower where the target is out of reach.
+  private mutating func climb(
+    _ packed: LayerState, _ greedy: GreedyPlacement, _ effort: Effort
+  ) {
+    var states = [packed]
+    if greedy.isLegal {
+      states.append(
+        LayerState(
+          weights: weights, ranks: ranks, slotsPerRank: slotsPerRank, slots: greedy.slots))
+    }
+    for var state in states {
+      state.exchange(until: 0, limit: effort.exchanges)
+      keep(state)
+    }
+  }
+
+  /// Moves slots between experts, which exchanges cannot, by the risk of the fullest ranks.
+  private mutating func polish(until target: Double, _ effort: Effort) {
+    guard ranks > 1 && slots.count <= effort.polishedSlots && most > target else { return }
+    let state = LayerState(
+      weights: weights, ranks: ranks, slotsPerRank: slotsPerRank, slots: slots)
+    for sharpness in effort.sharpness {
+      var search = RiskState(state, drift: 0, sharpness: sharpness)
+      for _ in 0..<effort.polishes {
+        guard let move = search.bestMove(budget: .max, width: 2) else { break }
+        search.apply(move)
+        if search.state.most < most { keep(search.state) }
+        if most <= target { return }
+      }
     }
   }
 

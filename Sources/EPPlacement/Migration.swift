@@ -18,6 +18,9 @@ public struct Migration: Hashable, Sendable {
 
   /// Copies that run side by side, behind one decoding step.
   public var steps: [[Copy]]
+  /// The expert in each slot of each layer when all steps are done: each rank has the experts it was
+  /// to have, those that stayed in their slots.
+  public var slots: [[Int]]
   /// Bytes of an expert.
   public var expertBytes: Int
   /// The most bytes any rank receives or sends in one step.

@@ -38,7 +38,7 @@ struct MigrationPlanner {
 
   mutating func plan(expertBytes: Int) -> Migration {
     var migration = Migration(
-      steps: [], expertBytes: expertBytes, worstStepBytes: 0, bytesInNodes: 0,
+      steps: [], slots: [], expertBytes: expertBytes, worstStepBytes: 0, bytesInNodes: 0,
       bytesBetweenNodes: 0)
     var waiting: [(layer: Int, slot: Int)] = []
     for layer in target.indices {
@@ -59,6 +59,7 @@ struct MigrationPlanner {
       account(&migration)
       waiting = waiting.filter { target[$0.layer][$0.slot] != current[$0.layer][$0.slot] }
     }
+    migration.slots = current
     return migration
   }
 
@@ -137,7 +138,13 @@ struct MigrationPlanner {
     write(layer, slot, expert, from: other / shape.slotsPerRank)
     write(layer, other, leaving, from: slot / shape.slotsPerRank)
     need[layer][expert] -= 1
-    if target[layer][other] == leaving { need[layer][leaving] -= 1 }
+    // Slots of a rank are alike: the expert stays where it is if any slot of the rank wants it.
+    let start = other / shape.slotsPerRank * shape.slotsPerRank
+    let rank = start..<(start + shape.slotsPerRank)
+    if let wanting = rank.first(where: { target[layer][$0] == leaving }) {
+      target[layer].swapAt(other, wanting)
+      need[layer][leaving] -= 1
+    }
   }
 
   /// The rank to copy from: in the same node if possible, then the one that sends least.

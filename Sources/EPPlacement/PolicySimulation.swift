@@ -98,7 +98,7 @@ public struct PolicySimulation: Sendable {
       outcome.bytes += migration.bytesInNodes + migration.bytesBetweenNodes
       outcome.steps += migration.steps.count
       outcome.worstStepBytes = max(outcome.worstStepBytes, migration.worstStepBytes)
-      slots = next.indices.map { shape.aligned(next[$0], to: slots[$0]) }
+      slots = migration.slots
     }
     let windows = Double(trace.windows.count - 1)
     outcome.balance /= windows

@@ -40,23 +40,24 @@ import Testing
     }
   }
 
-  @Test func smallInputsAreSolvedToWithinAPercentOfTheOptimum() throws {
+  @Test func smallInputsAreSolvedToTheOptimum() throws {
     var random = SeededRandom(seed: 3)
     var optimal = 0
     var gap = 0.0
-    let inputs = 250
+    let inputs = count("EPC_PLACEMENT_EXACT", normally: 100)
     for _ in 0..<inputs {
       let input = try RandomInput(&random, mostExperts: 8, mostRanks: 4)
       let placed = try ExpertBalancer(shape: input.shape).place(weights: input.weights)
       let best = BruteForce(input.shape, input.weights).best
       #expect(placed.most >= best * (1 - 1e-9), "\(input)")
       #expect(placed.bound <= best * (1 + 1e-9), "\(input)")
-      #expect(placed.most <= best * 1.12 + 1e-9, "\(input)")
+      if input.shape.slots <= 16 { #expect(placed.most <= best * (1 + 1e-9), "\(input)") }
       if placed.most <= best * (1 + 1e-9) { optimal += 1 }
       gap += best > 0 ? placed.most / best - 1 : 0
     }
-    // The stated gap: at most 1 % on average.
-    #expect(gap / Double(inputs) < 0.01, "\(gap / Double(inputs)), \(optimal) optimal")
+    // Within 20 slots everything is tried; above, the stated gap is 1 % on average.
+    #expect(gap / Double(inputs) < 0.002, "\(gap / Double(inputs)), \(optimal) optimal")
+    #expect(optimal >= inputs * 95 / 100)
   }
 
   @Test func greedyMayUseARankTwiceWhereNoPlacementCan() throws {
