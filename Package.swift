@@ -65,6 +65,10 @@ let package = Package(
     .testTarget(
       name: "EPPlacementTests", dependencies: ["EPPlacement", "EPJSON"], swiftSettings: strict),
 
+    // benchmarks/placement.sh
+    .executableTarget(
+      name: "epc-bench-placement", dependencies: ["EPPlacement"], swiftSettings: strict),
+
     // Hardware and clusters.
     .target(name: "EPCost", dependencies: ["EPJSON", "EPIR"], swiftSettings: strict),
 

@@ -15,3 +15,10 @@ func now() -> Double {
   unsafe _ = clock_gettime(CLOCK_MONOTONIC, &time)
   return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }
+
+/// Seconds of processor time that the process has used, on all its threads.
+func processorTime() -> Double {
+  var time = timespec()
+  unsafe _ = clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+  return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+}

@@ -20,9 +20,9 @@ struct LayerSearch {
     var exactSlots = 20
     var exactNodes = 200_000
     /// Random swaps out of a local optimum.
-    var shakes = 20
+    var shakes = 24
     /// Pieces that the search over counts for pairs looks at.
-    var pairWork = 500_000
+    var pairWork = 350_000
   }
 
   /// The slots found.

@@ -32,6 +32,8 @@ public struct PlacementBenchmark: Sendable {
     public var bound: Double
     /// Seconds for all layers.
     public var seconds: Double
+    /// Processor seconds for all layers, on all threads together.
+    public var processorSeconds: Double
   }
 
   /// The text of the report so far.
@@ -62,7 +64,7 @@ public struct PlacementBenchmark: Sendable {
     var table = TextTable(columns: [
       "model", "load", "ranks", "slots", "greedy", "SGLang", "swap", "ours", "bound",
       "recorded bound",
-      "gap", "ms", "hier. recorded", "ours hier.",
+      "gap", "ms", "CPU ms", "hier. recorded", "ours hier.",
     ])
     let configurations = try read("results.json", PlacementBenchmark.configuration)
     for item in configurations {
@@ -73,7 +75,7 @@ public struct PlacementBenchmark: Sendable {
       let shape = try PlacementShape(
         experts: loads.experts, redundant: item.replicas - loads.experts, ranks: item.ranks,
         nodes: item.nodes, groups: item.groups)
-      let (balance, bound, seconds) = try measure(shape, .global, loads)
+      let (balance, bound, seconds, processor) = try measure(shape, .global, loads)
       let recorded = { (name: String) in
         item.recorded.first { $0.name == name }.map { fixed($0.balance, 4) } ?? "-"
       }
@@ -86,12 +88,14 @@ public struct PlacementBenchmark: Sendable {
         recorded("deepseek_global"), recorded("sglang_vec"), recorded("greedy+swap"),
         fixed(balance, 4), fixed(bound, 4), fixed(item.recordedBound, 4),
         fixed((1 - balance / bound) * 100, 2) + " %", fixed(seconds * 1000, 0),
+        fixed(processor * 1000, 0),
         recorded("deepseek_hier"), hierarchical,
       ])
       results.append(
         Result(
           name: "\(item.model) \(item.distribution) \(item.ranks)/\(item.replicas)",
-          balance: balance, recorded: item.best, bound: bound, seconds: seconds))
+          balance: balance, recorded: item.best, bound: bound, seconds: seconds,
+          processorSeconds: processor))
     }
     text += "Configurations: mean over layers of mean/max rank load, replicas sharing evenly\n"
     text += table.text
@@ -101,25 +105,29 @@ public struct PlacementBenchmark: Sendable {
     text +=
       "\(results.count) configurations, \(below) below the best recorded; gap to the bound "
       + "\(fixed(gaps.reduce(0, +) / Double(max(gaps.count, 1)) * 100, 3)) % on average, "
-      + "\(fixed((gaps.max() ?? 0) * 100, 2)) % at most; slowest \(fixed(slowest * 1000, 0)) ms\n\n"
+      + "\(fixed((gaps.max() ?? 0) * 100, 2)) % at most; slowest \(fixed(slowest * 1000, 0)) ms, "
+      + "most processor time \(fixed((results.map(\.processorSeconds).max() ?? 0) * 1000, 0)) ms\n\n"
   }
 
   /// Mean balance, mean bound and the best time of three runs.
   private func measure(
     _ shape: PlacementShape, _ mode: ExpertBalancer.Mode, _ loads: ExpertLoads
-  ) throws(PlacementError) -> (Double, Double, Double) {
+  ) throws(PlacementError) -> (Double, Double, Double, Double) {
     let balancer = try ExpertBalancer(shape: shape, mode: mode, threads: threads)
     var seconds = Double.infinity
+    var processor = Double.infinity
     var placed: [LayerPlacement] = []
     for _ in 0..<3 {
       let start = now()
+      let used = processorTime()
       placed = try balancer.place(loads)
       seconds = min(seconds, now() - start)
+      processor = min(processor, processorTime() - used)
     }
     let count = Double(placed.count)
     return (
       placed.reduce(0) { $0 + $1.balance } / count,
-      placed.reduce(0) { $0 + $1.balanceBound } / count, seconds
+      placed.reduce(0) { $0 + $1.balanceBound } / count, seconds, processor
     )
   }
 
