@@ -63,7 +63,8 @@ let package = Package(
     // Where routed experts are put: balance, bounds, replicas, migrations.
     .target(name: "EPPlacement", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
     .testTarget(
-      name: "EPPlacementTests", dependencies: ["EPPlacement", "EPJSON"], swiftSettings: strict),
+      name: "EPPlacementTests", dependencies: ["EPPlacement", "EPModel", "EPJSON"],
+      swiftSettings: strict),
 
     // benchmarks/placement.sh
     .executableTarget(

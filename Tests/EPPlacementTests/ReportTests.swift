@@ -1,4 +1,5 @@
 import EPJSON
+import EPModel
 import EPPlacement
 import Testing
 
