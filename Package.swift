@@ -68,9 +68,20 @@ let package = Package(
       name: "EPCostTests", dependencies: ["EPCost", "EPCompiler", "EPModel", "EPPlan", "EPIR"],
       swiftSettings: strict),
 
+    // Where routed experts are put: balance, bounds, replicas, migrations.
+    .target(name: "EPPlacement", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
+    .testTarget(
+      name: "EPPlacementTests", dependencies: ["EPPlacement", "EPModel", "EPJSON"],
+      swiftSettings: strict),
+
+    // benchmarks/placement.sh
+    .executableTarget(
+      name: "epc-bench-placement", dependencies: ["EPPlacement"], swiftSettings: strict),
+
     // From model to plan: the passes.
     .target(
-      name: "EPCompiler", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan"],
+      name: "EPCompiler",
+      dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan", "EPPlacement"],
       swiftSettings: strict),
     .testTarget(
       name: "EPCompilerTests",
@@ -93,7 +104,7 @@ let package = Package(
       dependencies: [
         "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPCompiler", "EPModelLoader",
         "EPHuggingFace", "EPReport", "EPRuntime", "EPBackend", "EPBackendCPU", "EPCheckpoint",
-        "EPReference",
+        "EPReference", "EPPlacement",
         "EPTokenizer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),

@@ -46,6 +46,9 @@ public struct CompileRequest: Sendable {
   public var precision: Precision?
   /// Routed rows a rank must have room for, as a multiple of an even share.
   public var capacityFactor: Double
+  /// Tokens that each logical expert gets, a row for each layer with experts, in order; alike where
+  /// nil. Experts are placed for them.
+  public var loads: [[Double]]?
 
   /// Makes a request.
   public init(hardware: Hardware, pools: [PoolRequest] = [PoolRequest(.unified)]) {

@@ -1,5 +1,6 @@
 internal import EPIR
 internal import EPModel
+internal import EPPlacement
 internal import EPPlan
 
 extension Compiler {
@@ -21,12 +22,56 @@ extension Compiler {
             "\(compilation.pools[index].role.rawValue): \(redundant) redundant experts, the fewest "
               + "for which \(experts) experts come out even over \(ranks) ranks")
         }
+        var unplaced = layers
+        if let loads = compilation.request.loads {
+          let placed = try balanced(compilation, loads, function, layers, experts, slots, ranks)
+          compilation.pools[index].placements += placed
+          unplaced.removeAll { layer in placed.contains { $0.layers == [layer] } }
+        }
+        if unplaced.isEmpty { continue }
         compilation.pools[index].placements.append(
           ExpertPlacement(
-            function: function, layers: layers, experts: experts, slotsPerRank: slots,
+            function: function, layers: unplaced, experts: experts, slotsPerRank: slots,
             slots: inOrder(experts: experts, slotsPerRank: slots, ranks: ranks)))
       }
+      if compilation.request.loads != nil {
+        compilation.decisions.append(
+          "\(compilation.pools[index].role.rawValue): experts are placed for the given loads")
+      }
     }
+  }
+
+  /// The placements of a function's layers that there are loads for: all but MTP depths.
+  private static func balanced(
+    _ compilation: Compilation, _ loads: [[Double]], _ function: Int, _ layers: [Int],
+    _ experts: Int, _ slots: Int, _ ranks: Int
+  ) throws(Diagnostics) -> [ExpertPlacement] {
+    let drafts = Set(compilation.program.drafts.flatMap(\.layers))
+    let all = compilation.expertLayers.flatMap(\.layers).filter { !drafts.contains($0) }.sorted()
+    if loads.count != all.count {
+      throw Diagnostics(
+        "expert-loads",
+        "loads of \(loads.count) layers, and \(compilation.program.name) has \(all.count) with "
+          + "experts; give a row for each of those, in order")
+    }
+    var placements: [ExpertPlacement] = []
+    do throws(PlacementError) {
+      let shape = try PlacementShape(experts: experts, ranks: ranks, slotsPerRank: slots)
+      let rows = zip(all, loads).filter { layers.contains($0.0) }
+      if let wrong = rows.first(where: { $0.1.count != experts }) {
+        throw .shape("loads of \(wrong.1.count) experts for the \(experts) of layer \(wrong.0)")
+      }
+      if rows.isEmpty { return [] }
+      let placed = try ExpertBalancer(shape: shape).place(
+        EPPlacement.ExpertLoads(rows: rows.map(\.1), layers: rows.map(\.0)))
+      for (row, placement) in zip(rows, placed) {
+        placements.append(
+          ExpertPlacement(
+            function: function, layers: [row.0], experts: experts, slotsPerRank: slots,
+            slots: placement.slots))
+      }
+    } catch { throw Diagnostics("expert-loads", error.description) }
+    return placements
   }
 
   private static func slotsPerRank(

@@ -3,6 +3,7 @@ import EPCompiler
 import EPCost
 import EPIR
 import EPModel
+import EPPlacement
 import EPPlan
 
 /// The flags that say what to compile a model for.
@@ -62,6 +63,11 @@ struct PlanFlags: ParsableArguments {
   @Option(help: "Number format of activations and caches: bf16, fp16 or fp32.")
   var activations: String = "bf16"
 
+  @Option(
+    help:
+      "Tokens each expert gets: a CSV or JSON file with a row a MoE layer; experts are placed so.")
+  var loads: String?
+
   @Option(help: "Room for routed rows on a rank, as a multiple of an even share.")
   var capacityFactor: Double = 2
 
@@ -88,6 +94,11 @@ struct PlanFlags: ParsableArguments {
       throw Diagnostics("flag", "'--capacity-factor \(capacityFactor)'; it is at least 1")
     }
     request.capacityFactor = capacityFactor
+    if let loads {
+      do { request.loads = try EPPlacement.ExpertLoads(file: loads).rows } catch {
+        throw Diagnostics("expert-loads", error.description)
+      }
+    }
     request.pools = try pools()
     return request
   }

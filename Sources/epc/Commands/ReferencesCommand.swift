@@ -28,7 +28,8 @@ struct ReferencesCommand: ParsableCommand {
       Terminal.print(ReferenceSuite.table(rows))
       let failed = rows.filter { !$0.passes }.count
       let skipped = rows.filter { $0.skipped != nil }.count
-      Terminal.print("\(rows.count - failed - skipped) agree, \(failed) do not, \(skipped) skipped\n")
+      Terminal.print(
+        "\(rows.count - failed - skipped) agree, \(failed) do not, \(skipped) skipped\n")
       if failed > 0 { throw Diagnostics("references", "\(failed) runs do not agree") }
     }
   }

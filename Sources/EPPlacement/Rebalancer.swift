@@ -1,0 +1,142 @@
+/// A placement that is near the one in force.
+public struct RebalancePoint: Hashable, Sendable {
+  /// Slots whose rank did not hold their expert before, so that it has to be copied.
+  public var copies: Int
+  /// Mean over fullest rank for the loads it was made for.
+  public var balance: Double
+  /// What the balance is expected to be when loads drift on; orders points of a front.
+  public var expectedBalance: Double
+  /// The expert in each slot.
+  public var slots: [Int]
+}
+
+/// Finds placements near the one in force: the front of balance against copies.
+///
+/// The search starts from the placement in force and changes as few slots as it can, so a front
+/// costs one pass: each step is the move that lowers the risk most for its copies.
+public struct Rebalancer: Sendable {
+  /// The slots.
+  public let shape: PlacementShape
+  /// How much an expert's load varies from a window to the next, as a standard deviation of its
+  /// logarithm; 0 for loads that stay.
+  public let drift: Double
+  /// How strongly the fullest ranks count before others.
+  public let sharpness: Double
+
+  /// Makes a rebalancer.
+  public init(shape: PlacementShape, drift: Double = 0.1, sharpness: Double = 25) {
+    self.shape = shape
+    self.drift = min(max(drift, 0), 2)
+    self.sharpness = min(max(sharpness, 1), 200)
+  }
+
+  /// How much loads varied between two windows: see `drift`.
+  public static func drift(from old: ExpertLoads, to new: ExpertLoads) -> Double {
+    var sum = 0.0
+    var squares = 0.0
+    var count = 0.0
+    for (before, after) in zip(old.rows, new.rows) {
+      for (a, b) in zip(before, after) where a >= 1 && b >= 1 {
+        let step = naturalLogarithm(b / a)
+        sum += step
+        squares += step * step
+        count += 1
+      }
+    }
+    if count < 2 { return 0 }
+    return max(squares / count - (sum / count) * (sum / count), 0).squareRoot()
+  }
+
+  /// Placements of a layer from the one in force on, with ever more copies up to `budget`, each
+  /// better than those before.
+  public func front(
+    from slots: [Int], weights: [Double], budget: Int
+  ) throws(PlacementError) -> [RebalancePoint] {
+    if let fault = shape.fault(in: slots) { throw .shape("the placement in force: \(fault)") }
+    guard weights.count == shape.experts else {
+      throw .shape("\(weights.count) loads for \(shape.experts) experts")
+    }
+    var search = RiskState(
+      LayerState(
+        weights: weights, ranks: shape.ranks, slotsPerRank: shape.slotsPerRank, slots: slots),
+      drift: drift, sharpness: sharpness)
+    var points = [point(search)]
+    // Every step lowers the risk, so this ends; the factor bounds steps without further copies.
+    for _ in 0..<(4 * budget + 8) {
+      guard let move = search.bestMove(budget: budget, width: 4) else { break }
+      search.apply(move)
+      while let last = points.last, last.copies >= search.copies, points.count > 1 {
+        points.removeLast()
+      }
+      if search.copies > (points.last?.copies ?? 0) { points.append(point(search)) }
+    }
+    return points
+  }
+
+  private func point(_ search: RiskState) -> RebalancePoint {
+    let most = search.state.most
+    let mean = search.state.load.reduce(0, +) / Double(shape.ranks)
+    return RebalancePoint(
+      copies: search.copies, balance: most > 0 ? mean / most : 1,
+      expectedBalance: 1 / max(search.expectedMost, 1e-9), slots: search.state.slots)
+  }
+
+  /// Placements of all layers with at most `budget` copies together, spent where they help most.
+  public func rebalance(
+    _ placements: [[Int]], for loads: ExpertLoads, budget: Int
+  ) throws(PlacementError) -> [RebalancePoint] {
+    guard placements.count == loads.rows.count else {
+      throw .shape("\(placements.count) placements for \(loads.rows.count) layers")
+    }
+    var fronts: [[RebalancePoint]] = []
+    for (slots, weights) in zip(placements, loads.rows) {
+      // A layer may take more than its even part of the budget, within reason.
+      let share = min(budget, 2 * budget / max(placements.count, 1) + 2)
+      fronts.append(hull(try front(from: slots, weights: weights, budget: share)))
+    }
+    return choose(fronts, budget)
+  }
+
+  /// The points that no mixture of others beats, by expected balance.
+  private func hull(_ points: [RebalancePoint]) -> [RebalancePoint] {
+    var hull: [RebalancePoint] = []
+    for point in points {
+      if let last = hull.last, point.expectedBalance <= last.expectedBalance { continue }
+      while hull.count >= 2,
+        slope(hull[hull.count - 2], hull[hull.count - 1]) <= slope(hull[hull.count - 1], point)
+      {
+        hull.removeLast()
+      }
+      hull.append(point)
+    }
+    return hull
+  }
+
+  private func slope(_ a: RebalancePoint, _ b: RebalancePoint) -> Double {
+    (b.expectedBalance - a.expectedBalance) / Double(max(b.copies - a.copies, 1))
+  }
+
+  /// Takes steps along the fronts, the steepest first.
+  private func choose(_ fronts: [[RebalancePoint]], _ budget: Int) -> [RebalancePoint] {
+    var position = Array(repeating: 0, count: fronts.count)
+    var left = budget
+    while true {
+      var best = 0.0
+      var chosen = -1
+      for (layer, front) in fronts.enumerated() where position[layer] + 1 < front.count {
+        let next = front[position[layer] + 1]
+        if next.copies - front[position[layer]].copies > left { continue }
+        let value = slope(front[position[layer]], next)
+        if value > best {
+          best = value
+          chosen = layer
+        }
+      }
+      if chosen < 0 { break }
+      let front = fronts[chosen]
+      left -= front[position[chosen] + 1].copies - front[position[chosen]].copies
+      position[chosen] += 1
+    }
+    return fronts.indices.map { fronts[$0][position[$0]] }
+  }
+}
