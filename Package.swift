@@ -60,15 +60,23 @@ let package = Package(
     // Plans: the type, its JSON form, its verifier and what each rank makes of it.
     .target(name: "EPPlan", dependencies: ["EPModel", "EPJSON", "EPIR"], swiftSettings: strict),
 
-    // Hardware and clusters.
-    .target(name: "EPCost", dependencies: ["EPJSON", "EPIR"], swiftSettings: strict),
+    // Hardware and clusters; what operations and whole plans cost on them.
+    .target(
+      name: "EPCost", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EPCostTests", dependencies: ["EPCost", "EPCompiler", "EPModel", "EPPlan", "EPIR"],
+      swiftSettings: strict),
 
     // From model to plan: the passes.
     .target(
       name: "EPCompiler", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan"],
       swiftSettings: strict),
     .testTarget(
-      name: "EPCompilerTests", dependencies: ["EPCompiler", "EPTestSupport"],
+      name: "EPCompilerTests",
+      dependencies: [
+        "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan", "EPTestSupport",
+      ],
       exclude: ["Goldens"], swiftSettings: strict),
 
     // Models, meshes and seeded randomness that tests share.
@@ -85,6 +93,7 @@ let package = Package(
       dependencies: [
         "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPCompiler", "EPModelLoader",
         "EPHuggingFace", "EPReport", "EPRuntime", "EPBackend", "EPBackendCPU", "EPCheckpoint",
+        "EPReference",
         "EPTokenizer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),

@@ -21,6 +21,11 @@ public struct Hardware: Hashable, Sendable {
   public var scaleOutBandwidth: Double
   /// Multiprocessors, where known.
   public var multiprocessors: Int?
+  /// The kind whose measurements hold for this one too once scaled by the peaks: the same die with
+  /// other memory or links.
+  public var like: String?
+  /// Dollars of a device and hour, where a user has said so.
+  public var dollarsPerHour: Double?
   /// Where the numbers were published.
   public var source: String
 
@@ -28,7 +33,8 @@ public struct Hardware: Hashable, Sendable {
   public init(json node: JSONNode) throws(JSONError) {
     try node.requireKeys(only: [
       "name", "label", "devices_per_node", "memory_gb", "memory_tb_per_s", "peak_tflops",
-      "scale_up_gb_per_s", "scale_out_gb_per_s", "multiprocessors", "source", "note",
+      "scale_up_gb_per_s", "scale_out_gb_per_s", "multiprocessors", "like", "dollars_per_hour",
+      "source", "note",
     ])
     name = try node["name"].string(maxLength: 64)
     label = try node["label"].string(maxLength: 256)
@@ -42,6 +48,8 @@ public struct Hardware: Hashable, Sendable {
     scaleUpBandwidth = try node["scale_up_gb_per_s"].double(in: 1e-6...1e9) * 1e9
     scaleOutBandwidth = try node["scale_out_gb_per_s"].double(in: 1e-6...1e9) * 1e9
     multiprocessors = try node.optional("multiprocessors")?.int(in: 1...(1 << 20))
+    like = try node.optional("like")?.string(maxLength: 64)
+    dollarsPerHour = try node.optional("dollars_per_hour")?.double(in: 0...1e6)
     source = try node["source"].string(maxLength: 4096)
   }
 }

@@ -31,16 +31,33 @@ public struct HardwareCatalog: Sendable {
   public var names: [String] {
     var names: Set<String> = []
     for folder in folders {
-      guard let directory = unsafe opendir(folder) else { continue }
-      defer { unsafe closedir(directory) }
-      while let entry = unsafe readdir(directory) {
-        let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
-          unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
-        }
-        if name.hasSuffix(".json") { names.insert(String(name.dropLast(5))) }
+      for file in HardwareCatalog.files(in: folder, ending: ".json") {
+        names.insert(String(file.dropLast(5)))
       }
     }
     return names.sorted()
+  }
+
+  /// The names of a folder's files with that ending, ascending; none where it cannot be read.
+  static func files(in folder: String, ending: String) -> [String] {
+    guard let directory = unsafe opendir(folder) else { return [] }
+    defer { unsafe closedir(directory) }
+    var names: [String] = []
+    while let entry = unsafe readdir(directory) {
+      let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+        unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+      }
+      if name.hasSuffix(ending) { names.append(name) }
+    }
+    return names.sorted()
+  }
+
+  /// The folders of calibration files: `calibration` beside each folder of descriptions.
+  public var calibrationFolders: [String] {
+    folders.map { folder in
+      folder.hasSuffix("/hardware")
+        ? String(folder.dropLast("/hardware".count)) + "/calibration" : folder + "/calibration"
+    }
   }
 
   /// The description of that name.

@@ -19,9 +19,9 @@ struct Epc: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      CompileCommand.self, ExecCommand.self, ShowCommand.self, VerifyCommand.self,
-      ModelCommand.self,
-      ClustersCommand.self,
+      CompileCommand.self, ExecCommand.self, EstimateCommand.self, ShowCommand.self,
+      VerifyCommand.self, ModelCommand.self, ClustersCommand.self, CalibrateCommand.self,
+      ReferencesCommand.self,
     ])
 }
 

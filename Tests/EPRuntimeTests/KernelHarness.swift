@@ -72,7 +72,7 @@ struct KernelHarness {
           rows: row..<(row + sequence.rows), firstPosition: sequence.position, cache: cache))
       row += sequence.rows
     }
-    step.begin(spans, own: 0..<row, sampled: [])
+    step.begin(spans, own: 0..<row, sampled: Array(0..<row))
     step.routed = slots.reduce(0, +)
     var end: Int32 = 0
     for (slot, rows) in slots.enumerated() {

@@ -20,23 +20,7 @@ extension PoolVerifier {
   /// The program put together is the one the plan was compiled from, and counts as it says.
   mutating func verifyModel() {
     let model = plan.model
-    var program = ModelProgram(
-      name: model.name, vocabulary: model.vocabulary, hidden: model.hidden,
-      precision: model.precision)
-    program.ignoredTensors = model.ignoredTensors
-    var position: [Int: Int] = [:]
-    for (index, unsharder) in unsharded.enumerated() {
-      guard let unsharder else { continue }
-      position[index] = program.functions.count
-      program.functions.append(unsharder.whole)
-    }
-    func calls(_ calls: [ModelProgram.Call]) -> [ModelProgram.Call] {
-      calls.compactMap { call in
-        position[call.function].map { ModelProgram.Call($0, layers: call.layers) }
-      }
-    }
-    program.calls = calls(pool.stages.flatMap { $0 })
-    program.drafts = calls(pool.drafts)
+    let program = pool.program(of: model, functions: unsharded.map { $0?.whole })
     let weights = WeightDigest.digest(of: program)
     if weights != model.weightDigest {
       report(

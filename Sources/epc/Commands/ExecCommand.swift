@@ -1,6 +1,8 @@
 import ArgumentParser
 import EPBackendCPU
 import EPCheckpoint
+import EPCompiler
+import EPCost
 import EPIR
 import EPJSON
 import EPModel
@@ -69,6 +71,13 @@ struct ExecCommand: ParsableCommand {
     help: "What else to write: routing, hidden or drafts; may be given more than once.")
   var dump: [String] = []
 
+  @Flag(
+    help: "Run the unsharded model too, and say where results first differ by more than --bound.")
+  var check = false
+
+  @Option(help: "What '--check' lets elements up to 1 differ by, and larger ones so much more.")
+  var bound: Double = 1e-4
+
   @Option(help: "What to print: text or json.")
   var format: OutputFormat = .text
 
@@ -84,6 +93,10 @@ struct ExecCommand: ParsableCommand {
         prompts: prompts, count: generate, sampling: sampling, speculate: speculate, kept: kept)
       request.chunk = chunk
       let source = try self.source(for: plan)
+      if check {
+        try compare(plan, source, request)
+        return
+      }
       let result: GenerationResult
       do throws(ExecutionError) {
         let store: WeightStore
@@ -203,6 +216,47 @@ struct ExecCommand: ParsableCommand {
     do { return try WeightSource(parsing: weights) } catch {
       throw Diagnostics("weights", error.description)
     }
+  }
+
+  /// Runs the plan beside an unsharded one of the same model.
+  private func compare(
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest
+  ) throws(Diagnostics) {
+    let single = try unsharded(plan)
+    let comparison: Comparison
+    do throws(ExecutionError) {
+      let stores: (WeightStore, WeightStore)
+      do throws(WeightError) {
+        stores = (try WeightStore(source, for: plan), try WeightStore(source, for: single))
+      } catch { throw .weights(error) }
+      comparison = try Comparison.run(
+        try PlanSession(plan, weights: stores.0, device: CPUDevice()),
+        against: try PlanSession(single, weights: stores.1, device: CPUDevice()), request,
+        bound: bound)
+    } catch { throw Diagnostics("exec", error.description) }
+    Terminal.print(comparison.text)
+    if comparison.first != nil {
+      throw Diagnostics("check", "the plan does not make what the unsharded model makes")
+    }
+  }
+
+  /// The same model on one rank, with room for as much as any data group of the plan works on.
+  private func unsharded(_ plan: Plan) throws(Diagnostics) -> Plan {
+    let program: ModelProgram
+    do { program = try plan.program() } catch { throw Diagnostics("check", error.description) }
+    let catalog = HardwareCatalog.standard(
+      environment: Terminal.environment, executable: Terminal.executable)
+    var hardware = try catalog.hardware(named: "h200")
+    hardware.memoryBytes = 1 << 50
+    var pool = CompileRequest.PoolRequest(.unified)
+    (pool.pp, pool.dp, pool.tp, pool.ep) = (1, 1, 1, 1)
+    pool.batch = plan.pools.map(\.load.sequences).max()
+    pool.tokensPerDevice = plan.pools.map(\.load.tokens).max()
+    pool.samples = pool.tokensPerDevice
+    var request = CompileRequest(hardware: hardware, pools: [pool])
+    request.cluster = Cluster(hardware, devices: 1)
+    request.activations = plan.pools[0].activations
+    return try Compiler.compile(Compilation(program, request))
   }
 
   // MARK: Output

@@ -1,0 +1,142 @@
+internal import EPModel
+internal import Glibc
+
+/// What kernels and exchanges take on one kind of hardware.
+public struct CostModel: Sendable {
+  /// The hardware.
+  public var hardware: Hardware
+  /// The measurements.
+  public var calibration: Calibration
+  /// The efficiencies where nothing was measured.
+  public var assumptions: Assumptions
+
+  /// Efficiencies and latencies that stand in where nothing was measured.
+  public struct Assumptions: Hashable, Sendable {
+    /// Kernels that only move memory: launch and ramp of each, and the share of bandwidth reached.
+    public var stream: RooflineFit
+    /// Collectives: hops and the share of the link reached (aiconfigurator assumes 10 us and 0.8).
+    public var collective: RooflineFit
+    /// Matrix products and attention without any table.
+    public var compute: RooflineFit
+    /// All-to-All without any table.
+    public var exchange: RooflineFit
+    /// What ranks wait for each other before a normal dispatch, as a share of it.
+    public var dispatchBarrier: Double
+    /// What ranks wait for each other before a normal combine, as a share of it.
+    public var combineBarrier: Double
+    /// Seconds between one kernel's end and the next one's start, in a graph launched as a whole.
+    public var launchGap: Double
+
+    /// Makes assumptions; those not given are the published ones of docs/cost.md.
+    public init(
+      stream: RooflineFit = RooflineFit(
+        latency: 0, perDepth: 2.8e-6, firstEfficiency: 1, secondEfficiency: 0.7, deviation: 0.25),
+      collective: RooflineFit = RooflineFit(
+        latency: 5e-6, perDepth: 2.5e-6, firstEfficiency: 0.8, secondEfficiency: 0.8,
+        deviation: 0.3),
+      compute: RooflineFit = RooflineFit(
+        latency: 4e-6, firstEfficiency: 0.6, secondEfficiency: 0.8, deviation: 0.3),
+      exchange: RooflineFit = RooflineFit(
+        latency: 1.5e-5, perDepth: 2e-7, firstEfficiency: 0.85, secondEfficiency: 0.65,
+        deviation: 0.3),
+      dispatchBarrier: Double = 0.216, combineBarrier: Double = 0.115, launchGap: Double = 1e-6
+    ) {
+      self.stream = stream
+      self.collective = collective
+      self.compute = compute
+      self.exchange = exchange
+      self.dispatchBarrier = dispatchBarrier
+      self.combineBarrier = combineBarrier
+      self.launchGap = launchGap
+    }
+  }
+
+  /// Makes a model.
+  public init(
+    _ hardware: Hardware, calibration: Calibration, assumptions: Assumptions = Assumptions()
+  ) {
+    self.hardware = hardware
+    self.calibration = calibration
+    self.assumptions = assumptions
+  }
+
+  /// Seconds of a kernel that runs alone, with what it rests on. Never below the floor that peaks
+  /// set; zero where there is nothing to do.
+  public func time(of kernel: Kernel) -> Figure {
+    guard kernel.load > 0, kernel.isNeeded else { return .zero }
+    let work = kernel.work(on: hardware)
+    if let (table, isOwn) = calibration.table(kernel.operation, kernel.format, on: hardware) {
+      let applies = isOwn && kernel.isLikeMeasured
+      if applies {
+        let estimate = table.estimate(kernel, on: hardware)
+        return Figure(
+          estimate.seconds, provenance: estimate.provenance, source: estimate.source,
+          spread: exp(estimate.halfWidth)
+        ).bounded(below: work.floor)
+      }
+      return Figure(
+        table.fit.seconds(for: work), provenance: .extrapolated,
+        source: "fit of \(table.sources.first ?? kernel.operation)",
+        spread: exp(0.25 + 1.64 * table.fit.deviation)
+      ).bounded(below: work.floor)
+    }
+    let fit = assumptions.fit(for: kernel)
+    return Figure(
+      fit.seconds(for: work), provenance: .derived,
+      source:
+        "peaks of \(hardware.name) at \(max(fit.firstEfficiency, fit.secondEfficiency).text(2))",
+      spread: exp(1.64 * max(fit.deviation, 0.1))
+    ).bounded(below: work.floor)
+  }
+
+  /// Seconds that no implementation of the kernel can be faster than, from peaks alone.
+  public func floor(of kernel: Kernel) -> Double {
+    kernel.isNeeded ? kernel.work(on: hardware).floor : 0
+  }
+}
+
+extension CostModel.Assumptions {
+  func fit(for kernel: Kernel) -> RooflineFit {
+    switch kernel {
+    case .gemm, .grouped, .decodeAttention, .prefillAttention: return compute
+    case .stream: return stream
+    case .exchange: return exchange
+    case .collective: return collective
+    }
+  }
+}
+
+extension Kernel {
+  /// The format that tables are kept by.
+  var format: Precision.Format {
+    switch self {
+    case .gemm(let gemm): return gemm.format
+    case .grouped(let gemm): return gemm.format
+    case .decodeAttention(let attention), .prefillAttention(let attention): return attention.format
+    case .stream, .collective: return .bf16
+    case .exchange(let exchange): return exchange.format
+    }
+  }
+
+  /// Whether there is anything to do.
+  var isNeeded: Bool {
+    switch self {
+    case .exchange(let exchange): return exchange.ranks > 1
+    case .collective(let collective): return collective.ranks > 1
+    case .grouped(let gemm): return gemm.groups > 0
+    default: return true
+    }
+  }
+
+  /// Whether a table of its operation speaks of kernels like it: tables of attention are MLA's.
+  var isLikeMeasured: Bool {
+    switch self {
+    case .decodeAttention(let attention):
+      return attention.sharesKey && attention.keySize == 576 && !attention.isSparse
+        && attention.arithmetic == .bf16
+    case .prefillAttention(let attention):
+      return attention.keySize >= 64 && !attention.isSparse && attention.arithmetic == .bf16
+    default: return true
+    }
+  }
+}

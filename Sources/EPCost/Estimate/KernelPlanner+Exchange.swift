@@ -1,0 +1,99 @@
+internal import EPIR
+internal import EPModel
+internal import EPPlan
+
+extension KernelPlanner {
+  /// Where the route that an exchange follows limits groups.
+  private func route(of operation: Operation) -> Operation? {
+    guard let indices = operation.operand("indices"), case .value(let value) = indices else {
+      return nil
+    }
+    return function.operations.first { $0.kind == .route && $0.results.contains(value) }
+      ?? function.operations.first { $0.kind == .route }
+  }
+
+  mutating func planExchange(_ index: Int) {
+    let operation = function.operations[index]
+    let isCombine = operation.kind == .combine
+    let mesh = estimator.pool.mesh
+    guard case .value(let indices)? = operation.operand("indices"),
+      case .value(let x)? = operation.operand("x")
+    else { return }
+    let type = function.values[indices]
+    let hidden = Double(function.values[x].elementsPerRow)
+    let algorithm = operation.attributes.text("algorithm")
+    let isLowLatency =
+      algorithm == "low_latency" || (algorithm != "hierarchical" && estimator.usesLowLatency)
+    let format: Precision.Format = isCombine ? .bf16 : estimator.dispatchFormat
+    let own = rows(of: type)
+    let routed = slotRows.reduce(0, +)
+    if mesh.ep > 1 {
+      // Where each expert is split over a data group, a group's ranks lie a group apart.
+      let stride = mesh.holdsWholeExperts ? 1 : mesh.tp
+      let node = max(1, estimator.devicesPerNode / stride)
+      let route = route(of: operation)?.attributes
+      let nodes = (mesh.ep + node - 1) / node
+      let visited = NodeVisits.expected(
+        nodes: nodes, experts: max(operation.attributes.int("experts"), 1),
+        topK: type.elementsPerRow, groups: route?.int("groups") ?? 0,
+        kept: route?.int("groups_kept") ?? 0)
+      let exchange = Kernel.Exchange(
+        isCombine: isCombine, isLowLatency: isLowLatency, ranks: Double(mesh.ep),
+        node: Double(node), rows: own, copies: Double(type.elementsPerRow),
+        nodesVisited: visited,
+        rowBytes: Kernel.Exchange.rowBytes(hidden: hidden, format: format), format: format,
+        imbalance: imbalance)
+      add(index, isCombine ? .combine : .dispatch, .exchange(exchange))
+      if !isLowLatency { addBarrier(before: isCombine) }
+    }
+    // Normal kernels leave rows in the order they came: one more kernel sorts them by expert, and
+    // one adds them up again.
+    if mesh.ep == 1 || !isLowLatency {
+      add(
+        index, .other,
+        .stream(Kernel.Stream(bytes: 2 * routed * hidden * format.bytes)),
+        name: isCombine ? "gather" : "permute")
+    }
+  }
+
+  /// The wait for the slowest peer: a share of the exchange that was just added.
+  private mutating func addBarrier(before isCombine: Bool) {
+    guard var barrier = estimates.last else { return }
+    let assumptions = estimator.model.assumptions
+    barrier.name += " barrier"
+    barrier.part = .barrier
+    barrier.time = barrier.time.scaled(
+      by: isCombine ? assumptions.combineBarrier : assumptions.dispatchBarrier)
+    barrier.time.provenance = .derived
+    barrier.time.source = "waits in DeepSeek's prefill profile"
+    (barrier.floor, barrier.bytes, barrier.bound) = (0, 0, .latency)
+    estimates.append(barrier)
+  }
+
+  mutating func planCollective(_ index: Int) {
+    let operation = function.operations[index]
+    guard case .value(let x)? = operation.operand("x"),
+      let group = Mesh.Group(rawValue: operation.attributes.text("group"))
+    else { return }
+    let mesh = estimator.pool.mesh
+    let form: Kernel.Collective.Form
+    var whole = bytes(of: x)
+    switch operation.kind {
+    case .allReduce: form = .allReduce
+    case .allGather:
+      form = .allGather
+      whole *= Double(mesh.size(of: group))
+    case .reduceScatter: form = .reduceScatter
+    default: form = .pointToPoint
+    }
+    let ranks = form == .pointToPoint ? 2 : mesh.size(of: group)
+    // Stages lie in nodes of their own as soon as one fills a node.
+    let isAcross = group == .pipeline && mesh.stageRanks >= estimator.devicesPerNode
+    add(
+      index, .collective,
+      .collective(
+        Kernel.Collective(
+          form: form, ranks: Double(ranks),
+          node: isAcross ? 1 : Double(estimator.devicesPerNode), bytes: whole)))
+  }
+}

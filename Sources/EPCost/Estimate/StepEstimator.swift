@@ -1,0 +1,82 @@
+internal import EPIR
+public import EPModel
+public import EPPlan
+
+/// Works out what a step of a pool takes, operation by operation.
+public struct StepEstimator: Sendable {
+  /// The pool.
+  public var pool: Pool
+  /// How weights are kept.
+  public var precision: Precision
+  /// What kernels take.
+  public var model: CostModel
+  /// Devices of a node.
+  public var devicesPerNode: Int
+  /// How tokens are spread over experts.
+  public var loads: ExpertLoads
+  /// Mean over maximum of the tokens of expert ranks in layers whose loads are not given; at 1 the
+  /// placement's own under even loads counts.
+  public var assumedBalancedness: Double
+  /// What a data group works on in a step; the pool's load unless set.
+  public var step: StepShape
+  /// Micro-batches that a step is cut into.
+  public var microBatches: Int
+  /// The number format of rows that are dispatched.
+  public var dispatchFormat: Precision.Format
+  /// The number format that attention reads its cache and computes in; the pool's activations
+  /// unless set.
+  public var attentionFormat: Precision.Format
+  /// The algorithm of All-to-All: low-latency kernels or normal ones.
+  public var usesLowLatency: Bool
+
+  /// Makes an estimator of a pool on a model's hardware. Decode takes low-latency kernels unless the
+  /// program asks for others.
+  public init(_ pool: Pool, precision: Precision, model: CostModel, devicesPerNode: Int? = nil) {
+    self.pool = pool
+    self.precision = precision
+    self.model = model
+    self.devicesPerNode = devicesPerNode ?? model.hardware.devicesPerNode
+    loads = .even
+    assumedBalancedness = 1
+    step = StepShape(pool.load, role: pool.role)
+    microBatches = 1
+    dispatchFormat = precision.experts == .bf16 ? .bf16 : .fp8
+    attentionFormat = pool.activations
+    usesLowLatency = pool.role != .prefill
+  }
+
+  /// The whole step.
+  public func estimate() -> StepEstimate {
+    StepEstimate(
+      stages: pool.stages.indices.map { stage in
+        pool.calls(ofStage: stage).flatMap { estimate(call: $0, stage: stage) }
+      })
+  }
+
+  /// The calls of a function: one estimate for all layers of even load, one each otherwise.
+  public func estimate(call: ModelProgram.Call, stage: Int) -> [FunctionEstimate] {
+    let function = pool.functions[call.function].function
+    let isHead = stage == pool.stages.count - 1 && function.results.contains { $0.name == "logits" }
+    if call.layers.isEmpty {
+      return [estimate(function: call.function, layers: [], samples: isHead)]
+    }
+    let special = call.layers.filter { loads.byLayer[$0] != nil }
+    let even = call.layers.filter { loads.byLayer[$0] == nil }
+    var estimates = even.isEmpty ? [] : [estimate(function: call.function, layers: even)]
+    estimates += special.map { estimate(function: call.function, layers: [$0]) }
+    return estimates
+  }
+
+  /// One call of a function for layers that share figures.
+  public func estimate(
+    function index: Int, layers: [Int], samples: Bool = false
+  ) -> FunctionEstimate {
+    var planner = KernelPlanner(self, function: index, layer: layers.first ?? -1)
+    planner.plan()
+    if samples { planner.planSampling() }
+    planner.planLaunches()
+    return FunctionEstimate(
+      function: index, name: pool.functions[index].function.name, layers: layers,
+      calls: max(layers.count, 1) * microBatches, operations: planner.estimates)
+  }
+}

@@ -1,0 +1,35 @@
+import ArgumentParser
+import EPIR
+import EPReference
+
+struct ReferencesCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "references",
+    abstract: "Run reference checkpoints, sharded and unsharded, and compare what they make.",
+    discussion: """
+      FOLDER holds checkpoint folders, at any depth, with a reference.safetensors beside each \
+      model: input_ids, prefill_logits, decode_logits, decode_tokens and topk_idx by prompt. Each \
+      runs with EP 1, 2 and 4 and with data and tensor parallelism mixed, where its shapes allow.
+      """)
+
+  @Argument(help: "The folder.")
+  var folder: String
+
+  @Option(help: "Only cases whose name has this text in it.")
+  var only: String = ""
+
+  func run() throws {
+    try reporting { () throws(Diagnostics) in
+      let rows = ReferenceSuite.run(folder: folder, filter: only)
+      if rows.isEmpty {
+        throw Diagnostics(
+          "references", "no folder below '\(folder)' holds a reference.safetensors")
+      }
+      Terminal.print(ReferenceSuite.table(rows))
+      let failed = rows.filter { !$0.passes }.count
+      let skipped = rows.filter { $0.skipped != nil }.count
+      Terminal.print("\(rows.count - failed - skipped) agree, \(failed) do not, \(skipped) skipped\n")
+      if failed > 0 { throw Diagnostics("references", "\(failed) runs do not agree") }
+    }
+  }
+}
