@@ -192,6 +192,8 @@ import Testing
     #expect(
       failure { $0.prompts = [[1, 48]] } == "token 48 of prompt 0 is not in the vocabulary of 48")
     #expect(failure { $0.speculate = 2 }.contains("the plan runs no MTP depths"))
+    #expect(failure { $0.speculate = -1 } == "'--speculate -1'; it is not negative")
+    #expect(failure { $0.kept = [.drafts] }.contains("the plan runs no MTP depths"))
     #expect(failure { $0.chunk = 0 }.contains("a chunk of 0 tokens"))
     #expect(failure { $0.count = -1 }.contains("'--generate -1'"))
     #expect(failure { $0.modalities = [[0]] }.contains("modalities"))

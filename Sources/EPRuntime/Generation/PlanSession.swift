@@ -68,10 +68,12 @@ public final class PlanSession<D: Device> {
       throw .request("modalities are one number for each token of each prompt")
     }
     let needsDrafts = request.speculate > 0 || request.kept.contains(.drafts)
-    if request.speculate < 0 || needsDrafts && plan.pools[decodePool].drafts.isEmpty {
+    if request.speculate < 0 {
+      throw .request("'--speculate \(request.speculate)'; it is not negative")
+    }
+    if needsDrafts && plan.pools[decodePool].drafts.isEmpty {
       throw .request(
-        "'--speculate \(request.speculate)', but the plan runs no MTP depths of "
-          + plan.model.name)
+        "drafts are asked for, but the plan runs no MTP depths of \(plan.model.name)")
     }
     for pool in plan.pools where needsDrafts {
       for draft in pool.drafts

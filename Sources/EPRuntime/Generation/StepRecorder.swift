@@ -28,7 +28,9 @@ final class StepRecorder {
       }
       rank.observer = { [unowned self] observation in
         if let operation = observation.operation {
-          if kept.contains(.routing), operation == routers[observation.function] {
+          if kept.contains(.routing), observation.draft == nil,
+            operation == routers[observation.function]
+          {
             record(observation, tensor: coordinates.tensor)
           }
         } else if kept.contains(.hidden), observation.draft == nil {
