@@ -145,7 +145,7 @@ let package = Package(
     // Models out of Hugging Face configs.
     .target(name: "EPHuggingFace", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
     .testTarget(
-      name: "EPHuggingFaceTests", dependencies: ["EPHuggingFace"],
+      name: "EPHuggingFaceTests", dependencies: ["EPHuggingFace", "EPTestSupport"],
       resources: [.copy("Fixtures")], swiftSettings: strict),
 
     // The executor: weights, caches, steps, sampling.

@@ -78,7 +78,7 @@ import Testing
         $0.pools[0].ep = 8
       }, ids { $0.pools[0].ep = 7 }, ids { $0.pools[0].redundantExperts = 999 },
       ids { ($0.pools[0].tp, $0.pools[0].ep) = (16, 1) }, ids { $0.pools[0].pp = 64 },
-      ids(memoryGB: 0.001) { _ in },
+      ids(memoryGB: 0.001) { _ in }, ids { $0.loads = [[1]] },
     ]
     return Set(found.flatMap { $0 })
   }

@@ -88,7 +88,8 @@ import Testing
       + plan.pools[0].functions.map(\.text)
     let clock = ContinuousClock()
     for _ in 0..<Self.iterations {
-      let bytes = damaged(Array(random.pick(texts).utf8), &random)
+      let text = random.pick(texts)
+      let bytes = random.damaged(Array(text.utf8))
       let start = clock.now
       if let function = try? Function(parsing: String(decoding: bytes, as: UTF8.self)) {
         _ = try? function.verify()
@@ -122,7 +123,7 @@ import Testing
       let index = random.below(documents.count)
       var bytes = texts[index]
       if random.once(in: 3) {
-        bytes = damaged(bytes, &random)
+        bytes = random.damaged(bytes)
       } else {
         var document = documents[index]
         for _ in 0...random.below(3) {
@@ -136,24 +137,5 @@ import Testing
       let took = clock.now - start
       if took > .seconds(2) { Issue.record("\(took): \(String(decoding: bytes, as: UTF8.self))") }
     }
-  }
-
-  /// A few bytes changed, removed, repeated or cut off.
-  private func damaged(_ bytes: [UInt8], _ random: inout SeededGenerator) -> [UInt8] {
-    var bytes = bytes
-    for _ in 0...random.below(3) where !bytes.isEmpty {
-      let place = random.below(bytes.count)
-      let length = min(1 + random.below(16), bytes.count - place)
-      switch random.below(6) {
-      case 0: bytes[place] = UInt8(truncatingIfNeeded: random.next())
-      case 1: bytes.removeSubrange(place..<(place + length))
-      case 2: bytes.insert(contentsOf: bytes[place..<(place + length)], at: place)
-      case 3: bytes[place] = random.pick(Array("0123456789-%@$[]{}:,\"".utf8))
-      case 4:
-        bytes.insert(contentsOf: Array(repeating: UInt8(ascii: "9"), count: length), at: place)
-      default: if random.once(in: 4) { bytes.removeLast(bytes.count - place) }
-      }
-    }
-    return bytes
   }
 }
