@@ -108,6 +108,8 @@ let package = Package(
         "EPTokenizer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
+    // The command as a user runs it; it is built with the tests.
+    .testTarget(name: "EpcTests", dependencies: ["epc"], swiftSettings: strict),
 
     // What is in a plan, for people: summaries, listings and pictures.
     .target(

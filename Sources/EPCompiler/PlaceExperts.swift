@@ -4,7 +4,7 @@ internal import EPPlacement
 internal import EPPlan
 
 extension Compiler {
-  /// Gives every logical expert its slots: in order, and redundant slots to the first experts.
+  /// Gives every logical expert its slots: for the loads that are given, else as if all were alike.
   @Sendable static func placeExperts(_ compilation: inout Compilation) throws(Diagnostics) {
     for index in compilation.pools.indices {
       let wish = compilation.request.pools[index].redundantExperts
@@ -32,7 +32,7 @@ extension Compiler {
         compilation.pools[index].placements.append(
           ExpertPlacement(
             function: function, layers: unplaced, experts: experts, slotsPerRank: slots,
-            slots: inOrder(experts: experts, slotsPerRank: slots, ranks: ranks)))
+            slots: try evenly(experts: experts, slotsPerRank: slots, ranks: ranks)))
       }
       if compilation.request.loads != nil {
         compilation.decisions.append(
@@ -63,7 +63,7 @@ extension Compiler {
       }
       if rows.isEmpty { return [] }
       let placed = try ExpertBalancer(shape: shape).place(
-        EPPlacement.ExpertLoads(rows: rows.map(\.1), layers: rows.map(\.0)))
+        ExpertLoads(rows: rows.map(\.1), layers: rows.map(\.0)))
       for (row, placement) in zip(rows, placed) {
         placements.append(
           ExpertPlacement(
@@ -93,12 +93,18 @@ extension Compiler {
         + "ranks; take '--redundant-experts \(fix)'")
   }
 
-  /// Slots in the order of ranks, where no rank holds an expert twice.
-  ///
-  /// Slot `s` holds expert `s % experts`; consecutive slots of a rank differ since a rank has at
-  /// most as many slots as there are experts.
-  private static func inOrder(experts: Int, slotsPerRank: Int, ranks: Int) -> [Int] {
-    (0..<(slotsPerRank * ranks)).map { $0 % experts }
+  /// Slots for experts of equal loads: in order where each has one, balanced where some have more.
+  private static func evenly(
+    experts: Int, slotsPerRank: Int, ranks: Int
+  ) throws(Diagnostics) -> [Int] {
+    if slotsPerRank * ranks % experts == 0 {
+      return (0..<(slotsPerRank * ranks)).map { $0 % experts }
+    }
+    do throws(PlacementError) {
+      let shape = try PlacementShape(experts: experts, ranks: ranks, slotsPerRank: slotsPerRank)
+      let even = Array(repeating: 1.0, count: experts)
+      return try ExpertBalancer(shape: shape, threads: 1).place(weights: even).slots
+    } catch { throw Diagnostics("expert-loads", error.description) }
   }
 }
 

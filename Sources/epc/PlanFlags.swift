@@ -95,7 +95,7 @@ struct PlanFlags: ParsableArguments {
     }
     request.capacityFactor = capacityFactor
     if let loads {
-      do { request.loads = try EPPlacement.ExpertLoads(file: loads).rows } catch {
+      do { request.loads = try ExpertLoads(file: loads).rows } catch {
         throw Diagnostics("expert-loads", error.description)
       }
     }

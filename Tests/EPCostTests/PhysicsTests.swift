@@ -244,7 +244,7 @@ private let devices = ["h800", "h100", "h200", "h20", "b200", "gb200", "a100", "
     let even = try layer()
     var loads = Array(repeating: 1.0, count: 256)
     for expert in 0..<8 { loads[expert] = 3 }
-    estimator.loads = ExpertLoads(byLayer: [10: loads])
+    estimator.loads = RoutedLoads(byLayer: [10: loads])
     let skewed = try layer()
     #expect(skewed.layers == [10])
     #expect(skewed.time(of: .experts).value > even.time(of: .experts).value)

@@ -3,7 +3,7 @@ public import EPPlan
 internal import Glibc
 
 /// The share of a layer's routed tokens that goes to each logical expert.
-public struct ExpertLoads: Hashable, Sendable {
+public struct RoutedLoads: Hashable, Sendable {
   /// Tokens (or shares of them, in any unit) by layer and expert; a layer that is not there is even.
   public var byLayer: [Int: [Double]]
 
@@ -11,7 +11,7 @@ public struct ExpertLoads: Hashable, Sendable {
   public init(byLayer: [Int: [Double]] = [:]) { self.byLayer = byLayer }
 
   /// Every expert takes the same.
-  public static let even = ExpertLoads()
+  public static let even = RoutedLoads()
 
   /// The share of each slot of a placement, all slots together 1; replicas share evenly.
   public func slotShares(layer: Int, placement: ExpertPlacement) -> [Double] {

@@ -13,7 +13,7 @@ public struct StepEstimator: Sendable {
   /// Devices of a node.
   public var devicesPerNode: Int
   /// How tokens are spread over experts.
-  public var loads: ExpertLoads
+  public var loads: RoutedLoads
   /// Mean over maximum of the tokens of expert ranks in layers whose loads are not given; at 1 the
   /// placement's own under even loads counts.
   public var assumedBalancedness: Double

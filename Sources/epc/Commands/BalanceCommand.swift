@@ -78,7 +78,7 @@ struct BalanceCommand: ParsableCommand {
   }
 
   private func write(
-    _ report: BalanceReport, _ loads: EPPlacement.ExpertLoads
+    _ report: BalanceReport, _ loads: ExpertLoads
   ) throws(PlacementError) {
     do {
       if let sglang {
@@ -99,7 +99,7 @@ struct BalanceCommand: ParsableCommand {
 enum LoadSource {
   static func loads(
     _ text: String, firstLayer: Int = 0, layers: Int, experts: Int?, seed: UInt64
-  ) throws(PlacementError) -> EPPlacement.ExpertLoads {
+  ) throws(PlacementError) -> ExpertLoads {
     if text == "uniform" || text.hasPrefix("zipf:") || text.hasPrefix("lognormal:") {
       guard let experts else {
         throw .shape("'\(text)' needs the number of experts; give '--experts'")
@@ -107,6 +107,6 @@ enum LoadSource {
       return try LoadDistribution(parsing: text).loads(
         layers: layers, experts: experts, tokens: 1_048_576, seed: seed)
     }
-    return try EPPlacement.ExpertLoads(file: text, firstLayer: firstLayer)
+    return try ExpertLoads(file: text, firstLayer: firstLayer)
   }
 }

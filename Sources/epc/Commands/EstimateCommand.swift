@@ -35,9 +35,6 @@ struct EstimateCommand: ParsableCommand {
   @Option(help: "Number format attention reads its cache and computes in: bf16 or fp8.")
   var attention: AttentionFormat = .bf16
 
-  @Option(help: "Tokens by layer and expert: a JSON object from layers to lists.")
-  var loads: String?
-
   @Option(help: "Mean over maximum of expert ranks' tokens, where '--loads' says nothing.")
   var balancedness: Double = 1
 
@@ -78,26 +75,12 @@ struct EstimateCommand: ParsableCommand {
       let plan = try Compiler.compile(Compilation(loaded.program, request))
       let hardware = request.cluster?.hardware ?? request.defaultHardware
       let cost = CostModel(hardware, calibration: try Calibration(catalog: catalog))
-      let expertLoads = try loads.map { path throws(Diagnostics) in try Self.read(path) } ?? .even
-      for pool in plan.pools {
-        for placement in pool.placements {
-          for layer in placement.layers {
-            guard let count = expertLoads.byLayer[layer]?.count else { continue }
-            if count != placement.experts {
-              throw Diagnostics(
-                "loads-file",
-                "\(count) loads for layer \(layer), which has \(placement.experts) experts",
-                at: loads ?? "")
-            }
-          }
-        }
-      }
       var documents: [Document] = []
       for pool in plan.pools {
         var estimator = StepEstimator(
           pool, precision: plan.model.precision, model: cost,
           devicesPerNode: plan.cluster.devicesPerNode)
-        estimator.loads = expertLoads
+        estimator.loads = Self.loads(request.loads, in: pool)
         estimator.assumedBalancedness = balancedness
         if attention == .fp8 { estimator.attentionFormat = .fp8 }
         let estimate = estimator.poolEstimate(
@@ -123,24 +106,11 @@ struct EstimateCommand: ParsableCommand {
     }
   }
 
-  /// Reads `{"3": [tokens of each expert], ...}`.
-  private static func read(_ path: String) throws(Diagnostics) -> ExpertLoads {
-    do {
-      let node = JSONNode(try JSONValue.parse(bytes: try JSONFile.read(path, maxBytes: 1 << 28)))
-      var loads = ExpertLoads()
-      for (key, list) in try node.entries {
-        guard let layer = Int(key) else {
-          throw Diagnostics("loads-file", "'\(key)' is no layer", at: path)
-        }
-        var tokens: [Double] = []
-        for element in try list.array(maxCount: 1 << 20) {
-          tokens.append(try element.double(in: 0...1e18))
-        }
-        loads.byLayer[layer] = tokens
-      }
-      return loads
-    } catch let error as Diagnostics { throw error } catch {
-      throw Diagnostics("loads-file", "\(error)", at: path)
-    }
+  /// The given loads, a row for each layer with experts, by layer.
+  private static func loads(_ rows: [[Double]]?, in pool: Pool) -> RoutedLoads {
+    let drafts = Set(pool.drafts.flatMap(\.layers))
+    let layers = Set(pool.placements.flatMap(\.layers)).subtracting(drafts).sorted()
+    return RoutedLoads(
+      byLayer: Dictionary(uniqueKeysWithValues: zip(layers, rows ?? []).map { ($0, $1) }))
   }
 }
