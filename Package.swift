@@ -117,7 +117,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "EPReportTests",
-      dependencies: ["EPReport", "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan"],
+      dependencies: [
+        "EPReport", "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan", "EPTestSupport",
+      ],
       swiftSettings: strict),
 
     // Checkpoints: safetensors files, mapped and read by slice; the conversions are C.

@@ -9,9 +9,9 @@ import Testing
   private func plan(loads: [[Double]]?) throws -> Plan {
     var pool = CompileRequest.PoolRequest(.decode)
     (pool.dp, pool.ep, pool.redundantExperts) = (4, 4, 4)
-    var request = CompileRequest(hardware: try hardware(), pools: [pool])
+    var request = CompileRequest(hardware: try SamplePlans.hardware(), pools: [pool])
     request.loads = loads
-    return try Compiler.compile(Compilation(tinyDeepSeek(), request))
+    return try Compiler.compile(Compilation(SampleModels.tinyDeepSeek(), request))
   }
 
   /// The largest load of a rank over the mean, when replicas share an expert's tokens evenly.

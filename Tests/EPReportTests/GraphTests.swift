@@ -1,6 +1,7 @@
 import EPIR
 import EPModel
 import EPPlan
+import EPTestSupport
 import Testing
 
 @testable import EPReport
@@ -21,7 +22,7 @@ import Testing
   }
 
   @Test(arguments: meshes) func nodesLieInsideTheCanvasAndApart(mesh: Mesh) throws {
-    let models = [tinyDeepSeek()] + (mesh.ep == 1 ? [mixedAttention()] : [])
+    let models = [SampleModels.tinyDeepSeek()] + (mesh.ep == 1 ? [mixedAttention()] : [])
     for graph in try models.flatMap({ graphs(try compile($0, [(.unified, mesh)])) }) {
       let layout = GraphLayout(graph, minimumWidth: 300, footer: 64)
       let canvas = GraphLayout.Box(x: 0, y: 0, width: layout.size.width, height: layout.size.height)
@@ -42,7 +43,7 @@ import Testing
   }
 
   @Test(arguments: meshes) func theCommunicationStreamHasALaneOfItsOwn(mesh: Mesh) throws {
-    for graph in graphs(try compile(tinyDeepSeek(), [(.unified, mesh)])) {
+    for graph in graphs(try compile(SampleModels.tinyDeepSeek(), [(.unified, mesh)])) {
       let layout = GraphLayout(graph, minimumWidth: 300, footer: 64)
       let isUsed = graph.nodes.contains { $0.stream == .communication }
       #expect((layout.lane != nil) == isUsed)
@@ -55,7 +56,9 @@ import Testing
   }
 
   @Test func edgesGoDown() throws {
-    for graph in graphs(try compile(tinyDeepSeek(), [(.unified, Mesh(dp: 2, tp: 2, ep: 4))])) {
+    for graph in graphs(
+      try compile(SampleModels.tinyDeepSeek(), [(.unified, Mesh(dp: 2, tp: 2, ep: 4))]))
+    {
       let layout = GraphLayout(graph, minimumWidth: 300, footer: 64)
       for edge in graph.edges {
         #expect(layout.boxes[edge.from].bottom < layout.boxes[edge.to].y)
@@ -65,7 +68,7 @@ import Testing
   }
 
   @Test func everyOperationIsANodeAndEveryReadAnEdge() throws {
-    let plan = try compile(tinyDeepSeek(), [(.unified, Mesh(dp: 4, ep: 4))])
+    let plan = try compile(SampleModels.tinyDeepSeek(), [(.unified, Mesh(dp: 4, ep: 4))])
     let graph = try #require(PlanGraph(plan))
     let function = try #require(
       plan.pools[0].functions.first { graph.title.contains(": \($0.function.name),") }
@@ -95,7 +98,9 @@ import Testing
   }
 
   @Test func dotNamesEveryNodeOnceAndClosesItsBraces() throws {
-    for graph in graphs(try compile(tinyDeepSeek(), [(.unified, Mesh(dp: 2, tp: 2, ep: 4))])) {
+    for graph in graphs(
+      try compile(SampleModels.tinyDeepSeek(), [(.unified, Mesh(dp: 2, tp: 2, ep: 4))]))
+    {
       let dot = graph.dot
       let lines = dot.split(separator: "\n").map { $0.drop { $0 == " " } }
       for index in graph.nodes.indices {
@@ -109,7 +114,7 @@ import Testing
   }
 
   @Test(arguments: meshes) func svgIsWellFormed(mesh: Mesh) throws {
-    for graph in graphs(try compile(tinyDeepSeek(), [(.unified, mesh)])) {
+    for graph in graphs(try compile(SampleModels.tinyDeepSeek(), [(.unified, mesh)])) {
       #expect(tagProblem(graph.svg) == nil)
       #expect(graph.svg.contains("viewBox"))
     }
@@ -117,7 +122,7 @@ import Testing
 
   @Test func theSamePlanGivesTheSameBytes() throws {
     func make() throws -> [String] {
-      graphs(try compile(tinyDeepSeek(), [(.unified, Mesh(dp: 2, tp: 2, ep: 4))]))
+      graphs(try compile(SampleModels.tinyDeepSeek(), [(.unified, Mesh(dp: 2, tp: 2, ep: 4))]))
         .flatMap { [$0.dot, $0.svg] }
     }
     let first = try make()

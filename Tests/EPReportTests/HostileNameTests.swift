@@ -1,6 +1,7 @@
 import EPIR
 import EPModel
 import EPPlan
+import EPTestSupport
 import Testing
 
 @testable import EPReport
@@ -11,7 +12,7 @@ import Testing
     "\u{1b}]0;owned\u{7}\u{1b}[2J<script>&amp;\"'\\\n}];\u{202e}evil\u{9b}31m\u{0}\u{ffff}--]]>"
 
   func plan() throws -> Plan {
-    var plan = try compile(tinyDeepSeek(), [(.unified, Mesh(dp: 2, tp: 2, ep: 4))])
+    var plan = try compile(SampleModels.tinyDeepSeek(), [(.unified, Mesh(dp: 2, tp: 2, ep: 4))])
     plan.model.name = Self.name
     plan.cluster.name = Self.name
     plan.decisions = [Self.name]

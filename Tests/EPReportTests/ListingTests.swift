@@ -2,6 +2,7 @@ import EPIR
 import EPModel
 import EPPlan
 import EPReport
+import EPTestSupport
 import Testing
 
 @Suite struct ListingTests {
@@ -19,7 +20,8 @@ import Testing
   }
 
   @Test func aRankShowsTheCallsOfItsStageAlone() throws {
-    let plan = try compile(tinyDeepSeek(), [(.unified, Mesh(pp: 2, dp: 2, tp: 2, ep: 4))])
+    let plan = try compile(
+      SampleModels.tinyDeepSeek(), [(.unified, Mesh(pp: 2, dp: 2, tp: 2, ep: 4))])
     let first = try #require(RankListing(plan, pool: 0, rank: 0)).text()
     let last = try #require(RankListing(plan, pool: 0, rank: 7)).text()
     #expect(first.contains("embed, ") && !first.contains("head,"))
@@ -27,7 +29,7 @@ import Testing
   }
 
   @Test func thereIsNoListingOfARankThatIsNotThere() throws {
-    let plan = try compile(tinyDeepSeek(), [(.unified, Mesh(dp: 4, ep: 4))])
+    let plan = try compile(SampleModels.tinyDeepSeek(), [(.unified, Mesh(dp: 4, ep: 4))])
     #expect(RankListing(plan, pool: 0, rank: 4) == nil)
     #expect(RankListing(plan, pool: 0, rank: -1) == nil)
     #expect(RankListing(plan, pool: 1, rank: 0) == nil)

@@ -4,16 +4,7 @@ import EPIR
 import EPJSON
 import EPModel
 import EPPlan
-
-/// A device with 8 in a node, of which tests need no more than the memory.
-func hardware(memoryGB: Int = 141) throws -> Hardware {
-  let text = """
-    {"name": "h200", "label": "H200", "devices_per_node": 8, "memory_gb": \(memoryGB),
-     "memory_tb_per_s": 4.8, "peak_tflops": {"bf16": 989}, "scale_up_gb_per_s": 450,
-     "scale_out_gb_per_s": 50, "source": "test"}
-    """
-  return try Hardware(json: JSONNode(try JSONValue.parse(bytes: Array(text.utf8))))
-}
+import EPTestSupport
 
 /// A plan for pools of the given meshes.
 func compile(
@@ -26,51 +17,9 @@ func compile(
     pool.redundantExperts = redundant
     return pool
   }
-  var request = CompileRequest(hardware: try hardware(), pools: requests)
+  var request = CompileRequest(hardware: try SamplePlans.hardware(named: "h200"), pools: requests)
   change(&request)
   return try Compiler.compile(Compilation(program, request))
-}
-
-/// A DeepSeek-V3-shaped model small enough to read.
-func tinyDeepSeek(named name: String = "Tiny") -> ModelProgram {
-  var attention: MultiHeadLatentAttention {
-    MultiHeadLatentAttention(
-      heads: 8, queryRank: 24, keyValueRank: 16, nopeSize: 16, ropeSize: 8, valueSize: 16,
-      rope: RotaryEmbedding(theta: 1e4, layout: .interleaved))
-  }
-  let model = Model(name, vocabulary: 256, hidden: 64) {
-    Embedding()
-    Layers(0..<1) {
-      Block {
-        attention
-      } feedForward: {
-        SwiGLU(96)
-      }
-    }
-    Layers(1..<4) {
-      Block {
-        attention
-      } feedForward: {
-        MixtureOfExperts {
-          Router(
-            .sigmoid, topK: 4, correctionBias: true, normalized: true, scale: 2.5,
-            limit: GroupLimit(4, kept: 2, score: .topTwoSum))
-          SharedExperts(1) { SwiGLU(16) }
-          RoutedExperts(16) { SwiGLU(16) }
-        }
-      }
-    }
-    RMSNorm()
-    LanguageModelHead()
-    MultiTokenPrediction {
-      Block {
-        attention
-      } feedForward: {
-        SwiGLU(16)
-      }
-    }
-  }
-  return model.traced().program
 }
 
 /// DeepSeek-V3 as published.

@@ -1,6 +1,7 @@
 import EPIR
 import EPModel
 import EPPlan
+import EPTestSupport
 import Testing
 
 @testable import EPReport
@@ -68,7 +69,8 @@ import Testing
 
   @Test(arguments: [40, 80, 100, 200]) func linesFitTheTerminal(width: Int) throws {
     for mesh in [Mesh(dp: 4, ep: 4), Mesh(pp: 2, dp: 2, tp: 2, ep: 4), Mesh()] {
-      let text = PlanSummary(try compile(tinyDeepSeek(), [(.unified, mesh)])).text(width: width)
+      let text = PlanSummary(try compile(SampleModels.tinyDeepSeek(), [(.unified, mesh)])).text(
+        width: width)
       let longest = text.split(separator: "\n").map(\.count).max() ?? 0
       #expect(longest <= max(width, 80), "\(mesh)")
       #expect(!text.contains("\u{1b}"))
@@ -76,7 +78,8 @@ import Testing
   }
 
   @Test func colourOnlyAddsEscapes() throws {
-    let summary = PlanSummary(try compile(tinyDeepSeek(), [(.unified, Mesh(dp: 4, ep: 4))]))
+    let summary = PlanSummary(
+      try compile(SampleModels.tinyDeepSeek(), [(.unified, Mesh(dp: 4, ep: 4))]))
     var coloured = summary.text(colour: true)
     #expect(coloured.contains("\u{1b}[1mTiny\u{1b}[0m"))
     coloured.replace(/\u{1b}\[[0-9]+m/, with: "")
@@ -84,7 +87,7 @@ import Testing
   }
 
   @Test func aTinyPlanLooksLikeThis() throws {
-    let plan = try compile(tinyDeepSeek(), [(.decode, Mesh(dp: 4, ep: 4))])
+    let plan = try compile(SampleModels.tinyDeepSeek(), [(.decode, Mesh(dp: 4, ep: 4))])
     #expect(PlanSummary(plan).text(width: 90) == golden, "\(PlanSummary(plan).text(width: 90))")
   }
 }

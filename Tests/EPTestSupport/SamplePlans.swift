@@ -8,9 +8,11 @@ public import EPPlan
 /// Plans of the sample models.
 public enum SamplePlans {
   /// A device of 141 GB, or as given.
-  public static func hardware(memoryGB: Double = 141) throws -> Hardware {
+  public static func hardware(
+    named name: String = "test", memoryGB: Double = 141
+  ) throws -> Hardware {
     let text = """
-      {"name": "test", "label": "Test", "devices_per_node": 8, "memory_gb": \(memoryGB),
+      {"name": "\(name)", "label": "Test", "devices_per_node": 8, "memory_gb": \(memoryGB),
        "memory_tb_per_s": 4.8, "peak_tflops": {"bf16": 989}, "scale_up_gb_per_s": 450,
        "scale_out_gb_per_s": 50, "source": "test"}
       """
