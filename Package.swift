@@ -44,7 +44,7 @@ let package = Package(
       exclude: ["Fixtures"], swiftSettings: strict),
 
     // From a model file to the model's bytes: compile, confine, run, cache.
-    .target(name: "EPModelLoader", dependencies: ["CEPSystem"], swiftSettings: strict),
+    .target(name: "EPModelLoader", dependencies: ["CEPSystem", "EPJSON"], swiftSettings: strict),
     .testTarget(
       name: "EPModelLoaderTests", dependencies: ["EPModelLoader"], exclude: ["Fixtures"],
       swiftSettings: strict),

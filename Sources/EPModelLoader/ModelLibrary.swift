@@ -1,4 +1,4 @@
-import FoundationEssentials
+import EPJSON
 import Glibc
 
 /// The compiled library that a model file imports: a module for the compiler, code for the linker.
@@ -53,21 +53,17 @@ struct ModelLibrary {
   /// The objects that the last build made, by the build's own list: a renamed source's old object
   /// stays in the folder, and linking both would define everything twice.
   private static func objects(of name: String, in directory: String) -> [Files.Identity]? {
-    struct Outputs: Decodable {
-      var object: String?
-    }
     let folder = "\(directory)/\(name).build/"
     guard let bytes = try? Files.read(folder + "output-file-map.json", limit: 16 << 20),
-      let map = try? JSONDecoder().decode([String: Outputs].self, from: Data(bytes))
+      case .object(let map)? = try? JSONValue.parse(bytes: bytes)
     else { return nil }
     // The list has the build's paths; what counts is where an object is below the folder. The entry
     // without a source is for builds that make one object of all; then the others do not exist.
-    let objects = map.values.compactMap { outputs in
-      outputs.object.flatMap { path in
-        path.firstRange(of: "/\(name).build/").flatMap { range in
-          Files.identity(folder + path[range.upperBound...])
-        }
-      }
+    let objects = map.members.compactMap { member -> Files.Identity? in
+      guard case .object(let outputs) = member.value, case .string(let path)? = outputs["object"],
+        let range = path.firstRange(of: "/\(name).build/")
+      else { return nil }
+      return Files.identity(folder + path[range.upperBound...])
     }
     return objects.isEmpty ? nil : objects.sorted { $0.path < $1.path }
   }

@@ -1,5 +1,4 @@
-import CEPSystem
-import FoundationEssentials
+import EPJSON
 
 /// What `swiftc -print-target-info` says, as far as it is of use here.
 struct ToolchainInformation {
@@ -33,23 +32,19 @@ struct ToolchainInformation {
       environment: CompileModel.environment(from: environment, temporary: nil),
       outputDescriptor: 1, outputLimit: 1 << 20, wallMilliseconds: 60_000, cpuSeconds: 60
     ).run(interrupts: nil)
-    guard outcome.succeeded,
-      let answer = try? JSONDecoder().decode(Answer.self, from: Data(outcome.output)),
-      !answer.paths.runtimeLibraryPaths.contains(where: { $0.contains("\n") })
-    else {
-      throw .compilerUnusable(compiler, detail: outcome.error)
-    }
-    return ToolchainInformation(
-      version: answer.compilerVersion.split(separator: "\n").joined(separator: " "),
-      runtimeLibraryPaths: answer.paths.runtimeLibraryPaths)
-  }
-
-  private struct Answer: Decodable {
-    struct Paths: Decodable {
-      var runtimeLibraryPaths: [String]
-    }
-    var compilerVersion: String
-    var paths: Paths
+    guard outcome.succeeded else { throw .compilerUnusable(compiler, detail: outcome.error) }
+    do throws(JSONError) {
+      let answer = JSONNode(try JSONValue.parse(bytes: outcome.output))
+      var paths: [String] = []
+      for element in try answer["paths"]["runtimeLibraryPaths"].array(maxCount: 64) {
+        let path = try element.string(maxLength: 4096)
+        if path.contains("\n") { throw element.fail("a path has a line break") }
+        paths.append(path)
+      }
+      let version = try answer["compilerVersion"].string(maxLength: 4096)
+      return ToolchainInformation(
+        version: version.split(separator: "\n").joined(separator: " "), runtimeLibraryPaths: paths)
+    } catch { throw .compilerUnusable(compiler, detail: error.description) }
   }
 
   private var lines: [UInt8] {

@@ -55,6 +55,9 @@ enum Fixture {
     return path
   }()
 
+  /// Path of the package.
+  static let package = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+
   /// Path of a file in `Fixtures`.
   static func source(_ name: String) -> String {
     let folder = #filePath.split(separator: "/").dropLast().joined(separator: "/")

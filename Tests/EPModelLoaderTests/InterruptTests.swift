@@ -8,7 +8,7 @@ import Testing
   /// `Fixtures/driver.swift`, linked with the loader that the tests were built with.
   private static func makeDriver() throws -> String {
     let products = Files.directory(of: try #require(Files.resolved("/proc/self/exe")))
-    let objects = ["EPModelLoader", "CEPSystem"].flatMap { target in
+    let objects = ["EPModelLoader", "CEPSystem", "EPJSON"].flatMap { target in
       Files.names(in: "\(products)/\(target).build").filter { $0.hasSuffix(".o") }
         .map { "\(products)/\(target).build/\($0)" }
     }
@@ -16,6 +16,8 @@ import Testing
     Fixture.compile(
       ["-parse-as-library", "-swift-version", "5", "-I", products + "/Modules"]
         + ["-Xcc", "-fmodule-map-file=\(products)/CEPSystem.build/module.modulemap"]
+        + ["-Xcc", "-fmodule-map-file=\(Fixture.package)/Sources/CJSONC/module.modulemap"]
+        + ["-ljson-c"]
         + [Fixture.source("driver.swift"), "-o", driver] + objects)
     return driver
   }
