@@ -14,9 +14,10 @@ import Testing
     Mesh(pp: 4, tp: 2, ep: 2), Mesh(pp: 2, dp: 2, tp: 4, ep: 2),
   ]
 
-  /// Logits of sharded and unsharded plans differ by at most so much; the models' logits are of the
-  /// order of 1.
-  static let bound: Float = 1e-4
+  /// Logits of tensor-parallel and unsharded plans differ by at most so much, twice the most seen with
+  /// EPC_EXHAUSTIVE (2.2e-5); the models' logits are of the order of 1. Without tensor parallelism they
+  /// are equal.
+  static let bound: Float = 4e-5
 
   /// EPC_EXHAUSTIVE runs more models on more meshes.
   static let isExhaustive = environment("EPC_EXHAUSTIVE") != nil
