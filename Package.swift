@@ -68,6 +68,10 @@ let package = Package(
       name: "EPCostTests", dependencies: ["EPCost", "EPCompiler", "EPModel", "EPPlan", "EPIR"],
       swiftSettings: strict),
 
+    // Modulo schedules of loop bodies, as pure data. A leaf.
+    .target(name: "EPSchedule", swiftSettings: strict),
+    .testTarget(name: "EPScheduleTests", dependencies: ["EPSchedule"], swiftSettings: strict),
+
     // Where routed experts are put: balance, bounds, replicas, migrations.
     .target(name: "EPPlacement", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
     .testTarget(
