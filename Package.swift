@@ -62,10 +62,11 @@ let package = Package(
 
     // Hardware and clusters; what operations and whole plans cost on them.
     .target(
-      name: "EPCost", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan"],
+      name: "EPCost", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPPlacement"],
       swiftSettings: strict),
     .testTarget(
-      name: "EPCostTests", dependencies: ["EPCost", "EPCompiler", "EPModel", "EPPlan", "EPIR"],
+      name: "EPCostTests",
+      dependencies: ["EPCost", "EPCompiler", "EPModel", "EPPlacement", "EPPlan", "EPIR"],
       swiftSettings: strict),
 
     // Modulo schedules of loop bodies, as pure data. A leaf.
@@ -90,7 +91,8 @@ let package = Package(
     .testTarget(
       name: "EPCompilerTests",
       dependencies: [
-        "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan", "EPTestSupport",
+        "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlacement", "EPPlan",
+        "EPTestSupport",
       ],
       exclude: ["Goldens"], swiftSettings: strict),
 
@@ -99,7 +101,7 @@ let package = Package(
       name: "EPTestSupport", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan", "EPCompiler"],
       path: "Tests/EPTestSupport", swiftSettings: strict),
     .testTarget(
-      name: "EPPlanTests", dependencies: ["EPPlan", "EPCompiler", "EPTestSupport"],
+      name: "EPPlanTests", dependencies: ["EPPlan", "EPCompiler", "EPPlacement", "EPTestSupport"],
       swiftSettings: strict),
 
     // The command: thin.

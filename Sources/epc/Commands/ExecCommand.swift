@@ -61,6 +61,9 @@ struct ExecCommand: ParsableCommand {
   @Option(help: "What draws depend on.")
   var seed: UInt64 = 0
 
+  @OptionGroup
+  var loads: LoadFlags
+
   @Option(help: "The most tokens of one prompt in one step.")
   var chunk: Int?
 
@@ -86,7 +89,8 @@ struct ExecCommand: ParsableCommand {
       if backend != "cpu" { throw PlanFlags.unknown("--backend", backend, ["cpu"]) }
       let kept = try keptData()
       let sampling = try self.sampling()
-      let plan = try Plan.load(plan)
+      var plan = try Plan.load(plan)
+      if let loads = try loads.source() { try plan.placeExperts(for: loads) }
       let tokenizer = try self.tokenizer()
       let prompts = try self.prompts(tokenizer)
       var request = GenerationRequest(
