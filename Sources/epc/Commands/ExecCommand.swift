@@ -1,4 +1,5 @@
 import ArgumentParser
+import EPBackend
 import EPBackendCPU
 import EPCheckpoint
 import EPCompiler
@@ -31,8 +32,11 @@ struct ExecCommand: ParsableCommand {
   @Option(help: "A checkpoint folder or file, or synthetic:SEED.")
   var weights: String?
 
-  @Option(help: "What runs the operations; 'cpu' is the reference.")
+  @Option(help: "What runs the operations: cpu, or the slow and obvious 'reference'.")
   var backend: String = "cpu"
+
+  @OptionGroup
+  var cpu: CPUFlags
 
   @Option(help: "A prompt as tokens: 1,2,3.")
   var tokens: String?
@@ -86,7 +90,10 @@ struct ExecCommand: ParsableCommand {
 
   func run() throws {
     try reporting { () throws(Diagnostics) in
-      if backend != "cpu" { throw PlanFlags.unknown("--backend", backend, ["cpu"]) }
+      if !["cpu", "reference"].contains(backend) {
+        throw PlanFlags.unknown("--backend", backend, ["cpu", "reference"])
+      }
+      let device = try cpu.device()
       let kept = try keptData()
       let sampling = try self.sampling()
       var plan = try Plan.load(plan)
@@ -98,28 +105,44 @@ struct ExecCommand: ParsableCommand {
       request.chunk = chunk
       let source = try self.source(for: plan)
       if check {
-        try compare(plan, source, request)
+        if backend == "cpu" {
+          try compare(plan, source, request, device)
+        } else {
+          try compare(plan, source, request, ReferenceDevice())
+        }
         return
       }
       let result: GenerationResult
-      do throws(ExecutionError) {
-        let store: WeightStore
-        do throws(WeightError) { store = try WeightStore(source, for: plan) } catch {
-          throw .weights(error)
-        }
-        let session = try PlanSession(plan, weights: store, device: CPUDevice())
-        let progress = Progress(total: prompts.count * generate)
-        result = try session.generate(request) { progress.show($0) }
-        progress.end()
-      } catch { throw Diagnostics("exec", error.description) }
+      let summary: String
+      if backend == "cpu" {
+        (result, summary) = (try run(plan, source, request, device), device.summary)
+      } else {
+        result = try run(plan, source, request, ReferenceDevice())
+        summary = "reference, fp32"
+      }
       if let output {
         do throws(CheckpointError) { try result.write(to: output) } catch {
           throw Diagnostics("write", error.description)
         }
       }
-      try show(result, plan, tokenizer)
+      try show(result, plan, tokenizer, on: summary)
       if let output, format == .text { Terminal.print("wrote \(output)\n") }
     }
+  }
+
+  private func run<D: Device>(
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D
+  ) throws(Diagnostics) -> GenerationResult {
+    do throws(ExecutionError) {
+      let store: WeightStore
+      do throws(WeightError) { store = try WeightStore(source, for: plan) } catch {
+        throw .weights(error)
+      }
+      let session = try PlanSession(plan, weights: store, device: device)
+      let progress = Progress(total: request.prompts.count * generate)
+      defer { progress.end() }
+      return try session.generate(request) { progress.show($0) }
+    } catch { throw Diagnostics("exec", error.description) }
   }
 
   // MARK: Input
@@ -222,9 +245,9 @@ struct ExecCommand: ParsableCommand {
     }
   }
 
-  /// Runs the plan beside an unsharded one of the same model.
-  private func compare(
-    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest
+  /// Runs the plan beside an unsharded one of the same model on reference kernels.
+  private func compare<D: Device>(
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D
   ) throws(Diagnostics) {
     let single = try unsharded(plan)
     let comparison: Comparison
@@ -234,8 +257,8 @@ struct ExecCommand: ParsableCommand {
         stores = (try WeightStore(source, for: plan), try WeightStore(source, for: single))
       } catch { throw .weights(error) }
       comparison = try Comparison.run(
-        try PlanSession(plan, weights: stores.0, device: CPUDevice()),
-        against: try PlanSession(single, weights: stores.1, device: CPUDevice()), request,
+        try PlanSession(plan, weights: stores.0, device: device),
+        against: try PlanSession(single, weights: stores.1, device: ReferenceDevice()), request,
         bound: bound)
     } catch { throw Diagnostics("exec", error.description) }
     Terminal.print(comparison.text)
@@ -266,7 +289,7 @@ struct ExecCommand: ParsableCommand {
   // MARK: Output
 
   private func show(
-    _ result: GenerationResult, _ plan: Plan, _ tokenizer: Tokenizer?
+    _ result: GenerationResult, _ plan: Plan, _ tokenizer: Tokenizer?, on backend: String
   ) throws(Diagnostics) {
     if format == .json {
       do {
@@ -285,8 +308,8 @@ struct ExecCommand: ParsableCommand {
     let prefill = rate(Double(statistics.promptTokens), statistics.prefillSeconds)
     var lines = [
       "\(statistics.promptTokens) prompt tokens at \(prefill), \(statistics.tokens) made at "
-        + "\(rate(Double(statistics.tokens), statistics.decodeSeconds)), on \(ranks) rank(s) of cpu, "
-        + "fp32"
+        + "\(rate(Double(statistics.tokens), statistics.decodeSeconds)), on \(ranks) rank(s) of "
+        + backend
     ]
     if statistics.drafted > 0 {
       lines.append(
