@@ -64,11 +64,16 @@ let package = Package(
 
     // Hardware and clusters; what operations and whole plans cost on them.
     .target(
-      name: "EPCost", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan"],
+      name: "EPCost", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPPlacement"],
       swiftSettings: strict),
     .testTarget(
-      name: "EPCostTests", dependencies: ["EPCost", "EPCompiler", "EPModel", "EPPlan", "EPIR"],
+      name: "EPCostTests",
+      dependencies: ["EPCost", "EPCompiler", "EPModel", "EPPlacement", "EPPlan", "EPIR"],
       swiftSettings: strict),
+
+    // Modulo schedules of loop bodies, as pure data. A leaf.
+    .target(name: "EPSchedule", swiftSettings: strict),
+    .testTarget(name: "EPScheduleTests", dependencies: ["EPSchedule"], swiftSettings: strict),
 
     // Where routed experts are put: balance, bounds, replicas, migrations.
     .target(name: "EPPlacement", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
@@ -88,7 +93,8 @@ let package = Package(
     .testTarget(
       name: "EPCompilerTests",
       dependencies: [
-        "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan", "EPTestSupport",
+        "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlacement", "EPPlan",
+        "EPTestSupport",
       ],
       exclude: ["Goldens"], swiftSettings: strict),
 
@@ -97,7 +103,7 @@ let package = Package(
       name: "EPTestSupport", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan", "EPCompiler"],
       path: "Tests/EPTestSupport", swiftSettings: strict),
     .testTarget(
-      name: "EPPlanTests", dependencies: ["EPPlan", "EPCompiler", "EPTestSupport"],
+      name: "EPPlanTests", dependencies: ["EPPlan", "EPCompiler", "EPPlacement", "EPTestSupport"],
       swiftSettings: strict),
 
     // The command: thin.

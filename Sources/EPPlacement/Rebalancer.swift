@@ -52,10 +52,18 @@ public struct Rebalancer: Sendable {
   public func front(
     from slots: [Int], weights: [Double], budget: Int
   ) throws(PlacementError) -> [RebalancePoint] {
+    try check(slots, weights)
+    return search(from: slots, weights: weights, budget: budget)
+  }
+
+  private func check(_ slots: [Int], _ weights: [Double]) throws(PlacementError) {
     if let fault = shape.fault(in: slots) { throw .shape("the placement in force: \(fault)") }
     guard weights.count == shape.experts else {
       throw .shape("\(weights.count) loads for \(shape.experts) experts")
     }
+  }
+
+  private func search(from slots: [Int], weights: [Double], budget: Int) -> [RebalancePoint] {
     var search = RiskState(
       LayerState(
         weights: weights, ranks: shape.ranks, slotsPerRank: shape.slotsPerRank, slots: slots),
@@ -85,58 +93,22 @@ public struct Rebalancer: Sendable {
   public func rebalance(
     _ placements: [[Int]], for loads: ExpertLoads, budget: Int
   ) throws(PlacementError) -> [RebalancePoint] {
+    try front(from: placements, for: loads, budget: budget).points(budget: budget)
+  }
+
+  /// The fronts of all layers, for budgets of up to `budget` copies together.
+  public func front(
+    from placements: [[Int]], for loads: ExpertLoads, budget: Int, threads: Int = 2
+  ) throws(PlacementError) -> RebalanceFront {
     guard placements.count == loads.rows.count else {
       throw .shape("\(placements.count) placements for \(loads.rows.count) layers")
     }
-    var fronts: [[RebalancePoint]] = []
-    for (slots, weights) in zip(placements, loads.rows) {
-      // A layer may take more than its even part of the budget, within reason.
-      let share = min(budget, 2 * budget / max(placements.count, 1) + 2)
-      fronts.append(hull(try front(from: slots, weights: weights, budget: share)))
+    for (slots, weights) in zip(placements, loads.rows) { try check(slots, weights) }
+    // A layer may take more than its even part of the budget, within reason.
+    let share = min(budget, 2 * budget / max(placements.count, 1) + 2)
+    let fronts = LayerThreads.map(placements.count, threads: threads) {
+      search(from: placements[$0], weights: loads.rows[$0], budget: share)
     }
-    return choose(fronts, budget)
-  }
-
-  /// The points that no mixture of others beats, by expected balance.
-  private func hull(_ points: [RebalancePoint]) -> [RebalancePoint] {
-    var hull: [RebalancePoint] = []
-    for point in points {
-      if let last = hull.last, point.expectedBalance <= last.expectedBalance { continue }
-      while hull.count >= 2,
-        slope(hull[hull.count - 2], hull[hull.count - 1]) <= slope(hull[hull.count - 1], point)
-      {
-        hull.removeLast()
-      }
-      hull.append(point)
-    }
-    return hull
-  }
-
-  private func slope(_ a: RebalancePoint, _ b: RebalancePoint) -> Double {
-    (b.expectedBalance - a.expectedBalance) / Double(max(b.copies - a.copies, 1))
-  }
-
-  /// Takes steps along the fronts, the steepest first.
-  private func choose(_ fronts: [[RebalancePoint]], _ budget: Int) -> [RebalancePoint] {
-    var position = Array(repeating: 0, count: fronts.count)
-    var left = budget
-    while true {
-      var best = 0.0
-      var chosen = -1
-      for (layer, front) in fronts.enumerated() where position[layer] + 1 < front.count {
-        let next = front[position[layer] + 1]
-        if next.copies - front[position[layer]].copies > left { continue }
-        let value = slope(front[position[layer]], next)
-        if value > best {
-          best = value
-          chosen = layer
-        }
-      }
-      if chosen < 0 { break }
-      let front = fronts[chosen]
-      left -= front[position[chosen] + 1].copies - front[position[chosen]].copies
-      position[chosen] += 1
-    }
-    return fronts.indices.map { fronts[$0][position[$0]] }
+    return RebalanceFront(fronts)
   }
 }

@@ -8,7 +8,7 @@ internal import EPBackendCPU
 /// backend has kernels, in memory of the host, and nothing else.
 public struct PluginDevice: Device {
   let instance: PluginInstance
-  private let host = CPUDevice()
+  private let host = ReferenceDevice()
 
   /// Opens a backend.
   public init(_ library: BackendLibrary) throws(PluginError) {

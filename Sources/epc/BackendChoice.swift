@@ -1,21 +1,24 @@
+import EPBackendCPU
 import EPIR
 import EPPlugin
 
 /// What `--backend` names: a backend that is built in, or a library.
 enum BackendChoice {
-  case cpu
+  case cpu(CPUDevice)
+  case reference
   case plugin(PluginDevice)
 
   /// The backends that are built in.
-  static let builtIn = ["cpu"]
+  static let builtIn = ["cpu", "reference"]
 
   /// Finds a backend, and tries a library in another process before it is loaded into this one.
-  init(named name: String, seconds: Int) throws(Diagnostics) {
+  init(named name: String, cpu: CPUFlags, seconds: Int) throws(Diagnostics) {
     if seconds < 1 {
       throw Diagnostics("flag", "'--backend-timeout \(seconds)'; it is at least 1")
     }
-    if name == "cpu" {
-      self = .cpu
+    let device = try cpu.device()
+    if BackendChoice.builtIn.contains(name) {
+      self = name == "cpu" ? .cpu(device) : .reference
       return
     }
     do throws(PluginError) {
@@ -39,7 +42,8 @@ enum BackendChoice {
   /// The backend and what it computes in, as reports say it.
   var summary: String {
     switch self {
-    case .cpu: return "cpu, fp32"
+    case .cpu(let device): return device.summary
+    case .reference: return "reference, fp32"
     case .plugin(let device): return "\(device.name), \(device.precision.rawValue)"
     }
   }

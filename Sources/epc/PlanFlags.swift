@@ -3,7 +3,6 @@ import EPCompiler
 import EPCost
 import EPIR
 import EPModel
-import EPPlacement
 import EPPlan
 
 /// The flags that say what to compile a model for.
@@ -63,10 +62,8 @@ struct PlanFlags: ParsableArguments {
   @Option(help: "Number format of activations and caches: bf16, fp16 or fp32.")
   var activations: String = "bf16"
 
-  @Option(
-    help:
-      "Tokens each expert gets: a CSV or JSON file with a row a MoE layer; experts are placed so.")
-  var loads: String?
+  @OptionGroup
+  var loads: LoadFlags
 
   @Option(help: "Room for routed rows on a rank, as a multiple of an even share.")
   var capacityFactor: Double = 2
@@ -94,11 +91,7 @@ struct PlanFlags: ParsableArguments {
       throw Diagnostics("flag", "'--capacity-factor \(capacityFactor)'; it is at least 1")
     }
     request.capacityFactor = capacityFactor
-    if let loads {
-      do { request.loads = try ExpertLoads(file: loads).rows } catch {
-        throw Diagnostics("expert-loads", error.description)
-      }
-    }
+    request.loads = try loads.source()
     request.pools = try pools()
     return request
   }

@@ -1,6 +1,7 @@
 import EPCompiler
 import EPCost
 import EPIR
+import EPPlacement
 import EPPlan
 import EPTestSupport
 import Testing
@@ -10,7 +11,7 @@ import Testing
     var pool = CompileRequest.PoolRequest(.decode)
     (pool.dp, pool.ep, pool.redundantExperts) = (4, 4, 4)
     var request = CompileRequest(hardware: try SamplePlans.hardware(), pools: [pool])
-    request.loads = loads
+    request.loads = try loads.map { .measured(try ExpertLoads(rows: $0)) }
     return try Compiler.compile(Compilation(SampleModels.tinyDeepSeek(), request))
   }
 

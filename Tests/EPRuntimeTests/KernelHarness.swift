@@ -60,7 +60,7 @@ struct KernelHarness {
       function.values.append($0)
       return function.values.count - 1
     }
-    let device = CPUDevice()
+    let device = ReferenceDevice()
     let kernel = try device.makeKernel(OpDescription(operation, in: function))
     let step = StepState(tokens: sequences.reduce(0) { $0 + $1.rows }, slots: max(slots.count, 1))
     var row = 0

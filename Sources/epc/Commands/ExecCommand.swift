@@ -34,12 +34,15 @@ struct ExecCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "What runs the operations: 'cpu', an installed backend, or a library such as ./libmine.so.",
-      discussion: "'epc backends' lists them."))
+      "What runs the operations: cpu, the slow and obvious 'reference', or a library.",
+      discussion: "A library is a path such as ./libmine.so; 'epc backends' lists installed ones."))
   var backend: String = "cpu"
 
   @Option(help: "How many seconds one call of a library may take.")
   var backendTimeout: Int = 60
+
+  @OptionGroup
+  var cpu: CPUFlags
 
   @Option(help: "A prompt as tokens: 1,2,3.")
   var tokens: String?
@@ -68,6 +71,9 @@ struct ExecCommand: ParsableCommand {
   @Option(help: "What draws depend on.")
   var seed: UInt64 = 0
 
+  @OptionGroup
+  var loads: LoadFlags
+
   @Option(help: "The most tokens of one prompt in one step.")
   var chunk: Int?
 
@@ -90,10 +96,11 @@ struct ExecCommand: ParsableCommand {
 
   func run() throws {
     try reporting { () throws(Diagnostics) in
-      let backend = try BackendChoice(named: backend, seconds: backendTimeout)
+      let backend = try BackendChoice(named: backend, cpu: cpu, seconds: backendTimeout)
       let kept = try keptData()
       let sampling = try self.sampling()
-      let plan = try Plan.load(plan)
+      var plan = try Plan.load(plan)
+      if let loads = try loads.source() { try plan.placeExperts(for: loads) }
       let tokenizer = try self.tokenizer()
       let prompts = try self.prompts(tokenizer)
       var request = GenerationRequest(
@@ -102,14 +109,16 @@ struct ExecCommand: ParsableCommand {
       let source = try self.source(for: plan)
       if check {
         switch backend {
-        case .cpu: try compare(plan, source, request, CPUDevice())
+        case .cpu(let device): try compare(plan, source, request, device)
+        case .reference: try compare(plan, source, request, ReferenceDevice())
         case .plugin(let device): try compare(plan, source, request, device)
         }
         return
       }
       let result: GenerationResult
       switch backend {
-      case .cpu: result = try run(plan, source, request, CPUDevice())
+      case .cpu(let device): result = try run(plan, source, request, device)
+      case .reference: result = try run(plan, source, request, ReferenceDevice())
       case .plugin(let device): result = try run(plan, source, request, device)
       }
       if let output {
@@ -237,7 +246,7 @@ struct ExecCommand: ParsableCommand {
     }
   }
 
-  /// Runs the plan beside an unsharded one of the same model on the CPU.
+  /// Runs the plan beside an unsharded one of the same model on reference kernels.
   private func compare<D: Device>(
     _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D
   ) throws(Diagnostics) {
@@ -250,7 +259,7 @@ struct ExecCommand: ParsableCommand {
       } catch { throw .weights(error) }
       comparison = try Comparison.run(
         try PlanSession(plan, weights: stores.0, device: device),
-        against: try PlanSession(single, weights: stores.1, device: CPUDevice()), request,
+        against: try PlanSession(single, weights: stores.1, device: ReferenceDevice()), request,
         bound: bound)
     } catch { throw Diagnostics("exec", error.description) }
     Terminal.print(comparison.text)
