@@ -28,7 +28,9 @@ public protocol Device: Sendable {
   func allocate(bytes: Int) -> Storage
 
   /// Runs an operation on the rows of a step.
-  func run(_ kernel: Kernel, _ arguments: OpArguments, _ step: StepState)
+  ///
+  /// - Throws: `BackendError.failed` where the device gives up.
+  func run(_ kernel: Kernel, _ arguments: OpArguments, _ step: StepState) throws(BackendError)
 
   /// `result[i] = x[rows[i]]` for rows of `width` reals, times `scales[i]` if given.
   func pack(
@@ -161,6 +163,8 @@ public enum BackendError: Error, Hashable, Sendable {
   case unsupported(operation: String, reason: String)
   /// A collective can never complete: ranks that should meet do something else.
   case mismatch(rank: Int, reason: String)
+  /// The backend gave up, in its own words.
+  case failed(backend: String, reason: String)
 }
 
 extension BackendError: CustomStringConvertible {
@@ -170,6 +174,7 @@ extension BackendError: CustomStringConvertible {
     case .unsupported(let operation, let reason):
       return "the device cannot run '\(operation)': \(reason)"
     case .mismatch(let rank, let reason): return "rank \(rank): \(reason)"
+    case .failed(let backend, let reason): return "the backend '\(backend)' failed: \(reason)"
     }
   }
 }

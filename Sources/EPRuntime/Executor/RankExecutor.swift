@@ -355,7 +355,7 @@ public final class RankExecutor<D: Device> {
   ) throws(ExecutionError) -> Request? {
     let arguments = call.arguments[number]
     if let kernel = variants[call.function].kernels[number] {
-      device.run(kernel, arguments, step)
+      do { try device.run(kernel, arguments, step) } catch { throw .backend(error) }
       advance()
       return nil
     }

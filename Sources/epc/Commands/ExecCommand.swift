@@ -32,8 +32,14 @@ struct ExecCommand: ParsableCommand {
   @Option(help: "A checkpoint folder or file, or synthetic:SEED.")
   var weights: String?
 
-  @Option(help: "What runs the operations: cpu, or the slow and obvious 'reference'.")
+  @Option(
+    help: ArgumentHelp(
+      "What runs the operations: cpu, the slow and obvious 'reference', or a library.",
+      discussion: "A library is a path such as ./libmine.so; 'epc backends' lists installed ones."))
   var backend: String = "cpu"
+
+  @Option(help: "How many seconds one call of a library may take.")
+  var backendTimeout: Int = 60
 
   @OptionGroup
   var cpu: CPUFlags
@@ -90,10 +96,7 @@ struct ExecCommand: ParsableCommand {
 
   func run() throws {
     try reporting { () throws(Diagnostics) in
-      if !["cpu", "reference"].contains(backend) {
-        throw PlanFlags.unknown("--backend", backend, ["cpu", "reference"])
-      }
-      let device = try cpu.device()
+      let backend = try BackendChoice(named: backend, cpu: cpu, seconds: backendTimeout)
       let kept = try keptData()
       let sampling = try self.sampling()
       var plan = try Plan.load(plan)
@@ -105,27 +108,25 @@ struct ExecCommand: ParsableCommand {
       request.chunk = chunk
       let source = try self.source(for: plan)
       if check {
-        if backend == "cpu" {
-          try compare(plan, source, request, device)
-        } else {
-          try compare(plan, source, request, ReferenceDevice())
+        switch backend {
+        case .cpu(let device): try compare(plan, source, request, device)
+        case .reference: try compare(plan, source, request, ReferenceDevice())
+        case .plugin(let device): try compare(plan, source, request, device)
         }
         return
       }
       let result: GenerationResult
-      let summary: String
-      if backend == "cpu" {
-        (result, summary) = (try run(plan, source, request, device), device.summary)
-      } else {
-        result = try run(plan, source, request, ReferenceDevice())
-        summary = "reference, fp32"
+      switch backend {
+      case .cpu(let device): result = try run(plan, source, request, device)
+      case .reference: result = try run(plan, source, request, ReferenceDevice())
+      case .plugin(let device): result = try run(plan, source, request, device)
       }
       if let output {
         do throws(CheckpointError) { try result.write(to: output) } catch {
           throw Diagnostics("write", error.description)
         }
       }
-      try show(result, plan, tokenizer, on: summary)
+      try show(result, plan, tokenizer, on: backend.summary)
       if let output, format == .text { Terminal.print("wrote \(output)\n") }
     }
   }
