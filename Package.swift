@@ -38,16 +38,18 @@ let package = Package(
 
     // Confined and bounded runs of other programs. C, since a forked child may not allocate.
     .target(name: "CEPSystem", cSettings: strictC),
-    // Through the loader's wrapper of the C interface, which spares a second one.
+    .target(name: "EPSystem", dependencies: ["CEPSystem"], swiftSettings: strict),
     .testTarget(
-      name: "CEPSystemTests", dependencies: ["CEPSystem", "EPModelLoader"],
+      name: "CEPSystemTests", dependencies: ["CEPSystem", "EPSystem", "EPModelLoader"],
       exclude: ["Fixtures"], swiftSettings: strict),
 
     // From a model file to the model's bytes: compile, confine, run, cache.
-    .target(name: "EPModelLoader", dependencies: ["CEPSystem", "EPJSON"], swiftSettings: strict),
-    .testTarget(
-      name: "EPModelLoaderTests", dependencies: ["EPModelLoader"], exclude: ["Fixtures"],
+    .target(
+      name: "EPModelLoader", dependencies: ["CEPSystem", "EPSystem", "EPJSON"],
       swiftSettings: strict),
+    .testTarget(
+      name: "EPModelLoaderTests", dependencies: ["EPModelLoader", "EPSystem"],
+      exclude: ["Fixtures"], swiftSettings: strict),
 
     // Programs: reading, verifying, printing and parsing them; the mesh.
     .target(name: "EPIR", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
@@ -68,6 +70,10 @@ let package = Package(
       name: "EPCostTests",
       dependencies: ["EPCost", "EPCompiler", "EPModel", "EPPlacement", "EPPlan", "EPIR"],
       swiftSettings: strict),
+
+    // Modulo schedules of loop bodies, as pure data. A leaf.
+    .target(name: "EPSchedule", swiftSettings: strict),
+    .testTarget(name: "EPScheduleTests", dependencies: ["EPSchedule"], swiftSettings: strict),
 
     // Where routed experts are put: balance, bounds, replicas, migrations.
     .target(name: "EPPlacement", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
@@ -106,12 +112,13 @@ let package = Package(
       dependencies: [
         "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPCompiler", "EPModelLoader",
         "EPHuggingFace", "EPReport", "EPRuntime", "EPBackend", "EPBackendCPU", "EPCheckpoint",
-        "EPReference", "EPPlacement",
+        "EPReference", "EPPlacement", "EPPlugin",
         "EPTokenizer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     // The command as a user runs it; it is built with the tests.
-    .testTarget(name: "EpcTests", dependencies: ["epc"], swiftSettings: strict),
+    .testTarget(
+      name: "EpcTests", dependencies: ["epc"], exclude: ["Fixtures"], swiftSettings: strict),
 
     // What is in a plan, for people: summaries, listings and pictures.
     .target(
@@ -142,6 +149,14 @@ let package = Package(
 
     // What a backend implements: devices and transports.
     .target(name: "EPBackend", dependencies: ["EPModel", "EPIR", "EPPlan"], swiftSettings: strict),
+
+    // The C interface of backends in shared libraries, and what makes devices of such.
+    .target(name: "CEPBackend", cSettings: strictC),
+    .target(
+      name: "EPPlugin",
+      dependencies: [
+        "CEPBackend", "CEPSystem", "EPSystem", "EPModel", "EPJSON", "EPBackend", "EPBackendCPU",
+      ], swiftSettings: strict),
 
     // The CPU device.
     .target(

@@ -5,7 +5,7 @@ import Testing
 @Suite struct CommandTests {
   @Test(arguments: [
     "compile", "exec", "estimate", "show", "balance", "verify", "model", "clusters", "calibrate",
-    "references",
+    "references", "backends",
   ])
   func everySubcommandHasHelp(name: String) throws {
     let run = try epc([name, "--help"])
@@ -147,7 +147,7 @@ import Testing
 }
 
 /// A folder that is gone when the test ends.
-final class Scratch {
+final class Scratch: Sendable {
   private let folder: URL
 
   init() throws {
@@ -162,7 +162,7 @@ final class Scratch {
 
 /// Runs the command that was built with the tests, in the package's folder.
 func epc(
-  _ arguments: [String], environment: [String: String] = [:]
+  _ arguments: [String], environment: [String: String] = [:], directory: String? = nil
 ) throws -> (status: Int32, output: String, errors: String) {
   let package = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent()
@@ -170,7 +170,7 @@ func epc(
   let process = Process()
   process.executableURL = products.appending(path: "epc")
   process.arguments = arguments
-  process.currentDirectoryURL = package
+  process.currentDirectoryURL = directory.map { URL(filePath: $0) } ?? package
   process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
   let (output, errors) = (Pipe(), Pipe())
   process.standardOutput = output

@@ -1,4 +1,5 @@
 import ArgumentParser
+import EPBackend
 import EPBackendCPU
 import EPCheckpoint
 import EPCompiler
@@ -31,8 +32,17 @@ struct ExecCommand: ParsableCommand {
   @Option(help: "A checkpoint folder or file, or synthetic:SEED.")
   var weights: String?
 
-  @Option(help: "What runs the operations; 'cpu' is the reference.")
+  @Option(
+    help: ArgumentHelp(
+      "What runs the operations: cpu, the slow and obvious 'reference', or a library.",
+      discussion: "A library is a path such as ./libmine.so; 'epc backends' lists installed ones."))
   var backend: String = "cpu"
+
+  @Option(help: "How many seconds one call of a library may take.")
+  var backendTimeout: Int = 60
+
+  @OptionGroup
+  var cpu: CPUFlags
 
   @Option(help: "A prompt as tokens: 1,2,3.")
   var tokens: String?
@@ -86,7 +96,7 @@ struct ExecCommand: ParsableCommand {
 
   func run() throws {
     try reporting { () throws(Diagnostics) in
-      if backend != "cpu" { throw PlanFlags.unknown("--backend", backend, ["cpu"]) }
+      let backend = try BackendChoice(named: backend, cpu: cpu, seconds: backendTimeout)
       let kept = try keptData()
       let sampling = try self.sampling()
       var plan = try Plan.load(plan)
@@ -98,28 +108,42 @@ struct ExecCommand: ParsableCommand {
       request.chunk = chunk
       let source = try self.source(for: plan)
       if check {
-        try compare(plan, source, request)
+        switch backend {
+        case .cpu(let device): try compare(plan, source, request, device)
+        case .reference: try compare(plan, source, request, ReferenceDevice())
+        case .plugin(let device): try compare(plan, source, request, device)
+        }
         return
       }
       let result: GenerationResult
-      do throws(ExecutionError) {
-        let store: WeightStore
-        do throws(WeightError) { store = try WeightStore(source, for: plan) } catch {
-          throw .weights(error)
-        }
-        let session = try PlanSession(plan, weights: store, device: CPUDevice())
-        let progress = Progress(total: prompts.count * generate)
-        result = try session.generate(request) { progress.show($0) }
-        progress.end()
-      } catch { throw Diagnostics("exec", error.description) }
+      switch backend {
+      case .cpu(let device): result = try run(plan, source, request, device)
+      case .reference: result = try run(plan, source, request, ReferenceDevice())
+      case .plugin(let device): result = try run(plan, source, request, device)
+      }
       if let output {
         do throws(CheckpointError) { try result.write(to: output) } catch {
           throw Diagnostics("write", error.description)
         }
       }
-      try show(result, plan, tokenizer)
+      try show(result, plan, tokenizer, on: backend.summary)
       if let output, format == .text { Terminal.print("wrote \(output)\n") }
     }
+  }
+
+  private func run<D: Device>(
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D
+  ) throws(Diagnostics) -> GenerationResult {
+    do throws(ExecutionError) {
+      let store: WeightStore
+      do throws(WeightError) { store = try WeightStore(source, for: plan) } catch {
+        throw .weights(error)
+      }
+      let session = try PlanSession(plan, weights: store, device: device)
+      let progress = Progress(total: request.prompts.count * generate)
+      defer { progress.end() }
+      return try session.generate(request) { progress.show($0) }
+    } catch { throw Diagnostics("exec", error.description) }
   }
 
   // MARK: Input
@@ -222,9 +246,9 @@ struct ExecCommand: ParsableCommand {
     }
   }
 
-  /// Runs the plan beside an unsharded one of the same model.
-  private func compare(
-    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest
+  /// Runs the plan beside an unsharded one of the same model on reference kernels.
+  private func compare<D: Device>(
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D
   ) throws(Diagnostics) {
     let single = try unsharded(plan)
     let comparison: Comparison
@@ -234,8 +258,8 @@ struct ExecCommand: ParsableCommand {
         stores = (try WeightStore(source, for: plan), try WeightStore(source, for: single))
       } catch { throw .weights(error) }
       comparison = try Comparison.run(
-        try PlanSession(plan, weights: stores.0, device: CPUDevice()),
-        against: try PlanSession(single, weights: stores.1, device: CPUDevice()), request,
+        try PlanSession(plan, weights: stores.0, device: device),
+        against: try PlanSession(single, weights: stores.1, device: ReferenceDevice()), request,
         bound: bound)
     } catch { throw Diagnostics("exec", error.description) }
     Terminal.print(comparison.text)
@@ -266,7 +290,7 @@ struct ExecCommand: ParsableCommand {
   // MARK: Output
 
   private func show(
-    _ result: GenerationResult, _ plan: Plan, _ tokenizer: Tokenizer?
+    _ result: GenerationResult, _ plan: Plan, _ tokenizer: Tokenizer?, on backend: String
   ) throws(Diagnostics) {
     if format == .json {
       do {
@@ -285,8 +309,8 @@ struct ExecCommand: ParsableCommand {
     let prefill = rate(Double(statistics.promptTokens), statistics.prefillSeconds)
     var lines = [
       "\(statistics.promptTokens) prompt tokens at \(prefill), \(statistics.tokens) made at "
-        + "\(rate(Double(statistics.tokens), statistics.decodeSeconds)), on \(ranks) rank(s) of cpu, "
-        + "fp32"
+        + "\(rate(Double(statistics.tokens), statistics.decodeSeconds)), on \(ranks) rank(s) of "
+        + backend
     ]
     if statistics.drafted > 0 {
       lines.append(
