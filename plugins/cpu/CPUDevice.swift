@@ -11,7 +11,6 @@ public struct CPUDevice: Device {
   /// The instructions used.
   public let level: CPULevel
   let pool: CPUThreads
-  private let reference = ReferenceDevice()
 
   /// Makes a device.
   ///
@@ -66,28 +65,47 @@ public struct CPUDevice: Device {
   /// Gathers rows; see `Device`.
   public func pack(
     _ x: Memory, width: Int, rows: Memory, scales: Memory?, count: Int, to result: Memory
-  ) { reference.pack(x, width: width, rows: rows, scales: scales, count: count, to: result) }
+  ) {
+    share(count, width: width) { range, _ in
+      let first = range.lowerBound
+      unsafe epc_ref_pack(
+        x.reals, width, rows.indices + first, scales.map { unsafe UnsafePointer($0.reals + first) },
+        range.count, result.reals + first * width)
+    }
+  }
 
   /// Scatters rows; see `Device`.
   public func unpack(_ x: Memory, width: Int, places: Memory, count: Int, to result: Memory) {
-    reference.unpack(x, width: width, places: places, count: count, to: result)
+    share(count, width: width) { range, _ in
+      let first = range.lowerBound
+      unsafe epc_ref_unpack(
+        x.reals + first * width, width, places.indices + first, range.count, result.reals)
+    }
   }
 
   /// Adds arrays up; see `Device`.
   public func sum(_ x: Memory, blocks: Int, count: Int, to result: Memory) {
-    reference.sum(x, blocks: blocks, count: count, to: result)
+    unsafe epc_ref_sum_blocks(x.reals, blocks, count, result.reals)
   }
 
   /// Sums what experts returned; see `Device`.
   public func combine(_ combination: Combination, to result: Memory, _ step: StepState) {
-    reference.combine(combination, to: result, step)
+    let (topK, width) = (combination.topK, combination.width)
+    share(combination.rows, width: topK * width) { rows, worker in
+      let first = rows.lowerBound
+      unsafe epc_ref_combine(
+        combination.returned.reals, combination.places.indices + first * topK,
+        combination.indices.indices + first * topK, combination.weights.reals + first * topK,
+        combination.identity.map { unsafe UnsafePointer($0.reals + first * width) },
+        combination.experts, combination.isUnweighted, rows.count, topK, width,
+        pool.scratch(worker, bytes: 8 * width).doubles, result.reals + first * width)
+    }
   }
 
   /// Copies blocks; see `Device`.
   public func copy(
     _ x: Memory, stride: Int, to result: Memory, resultStride: Int, count: Int, outer: Int
   ) {
-    reference.copy(
-      x, stride: stride, to: result, resultStride: resultStride, count: count, outer: outer)
+    unsafe epc_ref_copy_blocks(x.reals, stride, result.reals, resultStride, count, outer)
   }
 }

@@ -1,4 +1,5 @@
 internal import CEPKernels
+internal import EPBackend
 
 /// Threads that share out the work of kernels.
 @safe
@@ -36,6 +37,14 @@ final class CPUThreads: @unchecked Sendable {
           }, UnsafeMutableRawPointer(work))
       }
     }
+  }
+
+  /// Room that belongs to a thread until it asks again.
+  func scratch(_ worker: Int, bytes: Int) -> Memory {
+    guard let room = unsafe epc_pool_scratch(pool, worker, bytes) else {
+      preconditionFailure("out of memory")
+    }
+    return unsafe Memory(room, bytes: bytes)
   }
 
   private struct Work {

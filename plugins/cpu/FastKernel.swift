@@ -10,6 +10,8 @@ public struct FastKernel: @unchecked Sendable {
   let forms: [WeightForm?]
   /// How the weight of a matrix product is kept.
   let format: WeightFormat
+  /// Of a binary operation, whether operands meet element by element.
+  private let isElementByElement: Bool
   private let forming = Forming()
 
   /// Whether weights come in the forms that kernels want. A device that wraps this one and does not
@@ -21,6 +23,11 @@ public struct FastKernel: @unchecked Sendable {
   init(_ op: OpDescription, weights: WeightFormat) throws(BackendError) {
     kernel = try CPUKernel(op)
     format = weights.format(of: op.weightRoles.indices.contains(1) ? op.weightRoles[1] : nil)
+    if case .binary(let form) = kernel.form {
+      isElementByElement = form.isElementByElement
+    } else {
+      isElementByElement = false
+    }
     guard case .linear(let form) = kernel.form else {
       forms = []
       return
@@ -47,7 +54,17 @@ public struct FastKernel: @unchecked Sendable {
     }
     switch kernel.form {
     case .linear(let form): run(form, arguments, step, rows, on: device)
-    default: kernel.run(arguments, step)
+    case .attention(let attention): run(attention, arguments, step, on: device)
+    case .latentAttention(let attention): run(attention, arguments, step, on: device)
+    case .linearAttention(let attention): run(attention, arguments, step, on: device)
+    case .route(let form): form.run(arguments, step, rows: kernel.rows, count: rows, on: device)
+    case .norm(let form): run(form, arguments, rows, on: device)
+    case .glu(let glu, let width): run(glu, width: width, arguments, rows, on: device)
+    case .rope(let form): run(form, arguments, step, rows, on: device)
+    case .binary(let form) where isElementByElement: run(form, arguments, rows, on: device)
+    case .embed, .contract, .unary, .binary, .affine, .positionScale, .sumSquares, .softmax,
+      .reduce, .slice, .concat, .reshape, .index, .shortConvolution:
+      kernel.run(arguments, step)
     }
   }
 

@@ -47,6 +47,39 @@ typedef struct {
   const char *next;
 } epc_block;
 
+/// Scaled dot products of queries and keys, each of one or two parts.
+typedef struct {
+  size_t rows;
+  /// Each query's parts.
+  const float *const *queries[2];
+  const float *keys[2];
+  size_t key_strides[2];
+  size_t sizes[2];
+  /// The keys that are read; the scores of row r begin at `scores + r * stride`.
+  size_t from, to;
+  float scale;
+  float *scores;
+  size_t stride;
+} epc_scores;
+
+/// results[r][i] = sum over j of weights[r, j] * values[j, i], in the order of j.
+typedef struct {
+  size_t rows, count, size;
+  const float *weights;
+  size_t weight_stride;
+  const float *values;
+  size_t value_stride;
+  float *const *results;
+} epc_mixture;
+
+/// One token for one head of linear attention; `decay` holds factors, or is null.
+typedef struct {
+  size_t key_size, value_size, decay_size;
+  bool delta;
+  float scale, beta;
+  const float *query, *key, *value, *decay;
+} epc_recurrence;
+
 /// The kernels of a level.
 typedef struct {
   void (*f32)(const epc_block *block);
@@ -59,6 +92,18 @@ typedef struct {
   void (*expand_fp8)(const uint8_t *group, size_t vectors, uint32_t *pairs);
   /// The elements of a group of EPC_FORMAT_MXFP4 as bytes: twice the value and 12.
   void (*expand_mxfp4)(const uint8_t *group, size_t vectors, uint32_t *fours);
+  void (*scores)(const epc_scores *scores);
+  void (*mix)(const epc_mixture *mixture);
+  /// Weights that sum to 1, with one more logit that carries nothing; -infinity weighs 0.
+  void (*softmax)(float *x, size_t count, const float *sink);
+  /// For gates with SiLU or a slope.
+  void (*glu)(const epc_glu *glu, const float *gate, const float *up, size_t count, float *y);
+  /// One vector; `squares` as for `epc_ref_norm`.
+  void (*norm)(epc_norm_form form, const float *x, size_t n, double epsilon, const float *weight,
+               float weight_offset, const float *bias, const float *squares, size_t count,
+               float *y);
+  /// Brings a head's state up to date and reads it. `added` is room for a value.
+  void (*recur)(const epc_recurrence *recurrence, float *state, float *added, float *y);
 } epc_kernels;
 
 extern const epc_kernels epc_kernels_portable;

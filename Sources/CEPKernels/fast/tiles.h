@@ -187,6 +187,8 @@ static void expand_fp8(const uint8_t *group, size_t vectors, uint32_t *pairs) {
   }
 }
 
+#include "mixing.h"
+
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 const epc_kernels JOIN(epc_kernels_, LEVEL) = {
@@ -195,4 +197,10 @@ const epc_kernels JOIN(epc_kernels_, LEVEL) = {
     .bytes = block_bytes,
     .expand_fp8 = expand_fp8,
     .expand_mxfp4 = expand_mxfp4,
+    .scores = scores,
+    .mix = mix,
+    .softmax = softmax,
+    .glu = glu,
+    .norm = norm,
+    .recur = recur,
 };

@@ -104,4 +104,53 @@ size_t epc_linear_scratch(const epc_linear *linear, size_t rows);
 bool epc_linear_run(epc_pool *pool, epc_level level, const epc_linear *linear, const float *x,
                     const int32_t *x_index, size_t rows, void *scratch, float *y);
 
+// MARK: Attention
+
+/// The new rows of one sequence: where their operands begin, and what the caches hold of it from
+/// position 0 on, the new rows included.
+typedef struct {
+  size_t rows, first_position;
+  const float *query, *query_rope;
+  /// Keys or latents, and values or rope keys.
+  const float *keys, *others;
+  /// Null for none.
+  const int32_t *selection;
+  float *y;
+} epc_span;
+
+/// Attention of all sequences of a step; see `epc_ref_attention`. Returns false, and does nothing,
+/// where a thread gets no memory.
+bool epc_attention_run(epc_pool *pool, epc_level level, const epc_attention *attention,
+                       const float *sinks, const epc_span *spans, size_t count);
+
+/// MLA in absorbed form; see `epc_ref_latent_attention`.
+bool epc_latent_attention_run(epc_pool *pool, epc_level level,
+                              const epc_latent_attention *attention, const float *up,
+                              const epc_span *spans, size_t count);
+
+/// Linear attention of one sequence over threads by head; see `epc_ref_linear_attention`.
+bool epc_linear_attention_run(epc_pool *pool, epc_level level,
+                              const epc_linear_attention *attention, const float *query,
+                              const float *key, const float *value, const float *decay,
+                              const float *beta, size_t rows, float *state, float *y);
+
+// MARK: Rows
+
+/// See `epc_ref_glu`; any other gate than SiLU or one with a slope is the reference's.
+void epc_glu_run(epc_level level, const epc_glu *glu, const float *gate, const float *up,
+                 size_t count, float *y);
+
+/// See `epc_ref_norm`.
+void epc_norm_run(epc_level level, epc_norm_form form, const float *x, size_t vectors, size_t n,
+                  double epsilon, const float *weight, double weight_offset, const float *bias,
+                  const float *squares, size_t count, float *y);
+
+/// See `epc_ref_rope`; `scratch` holds `rotated` doubles.
+void epc_rope_run(const float *x, size_t rows, size_t vectors, size_t size, size_t rotated,
+                  bool interleaved, const double *frequencies, double factor,
+                  const int32_t *positions, double *scratch, float *y);
+
+/// y[i] = join(a[i], b[i]).
+void epc_join_run(epc_join join, const float *a, const float *b, size_t count, float *y);
+
 #endif

@@ -9,6 +9,8 @@ public final class PoolRunner<D: Device> {
   public let pool: Pool
   /// The ranks, in order.
   public let ranks: [RankExecutor<D>]
+  /// How even the rows of batches were over ranks so far, by layer.
+  public private(set) var balance: [Int: RoutedBalance] = [:]
   private var transport = InProcessTransport()
 
   /// Makes the ranks of a pool ready and loads their weights.
@@ -44,6 +46,9 @@ public final class PoolRunner<D: Device> {
     }
     if finished < ranks.count {
       throw .deadlock(ranks: ranks.indices.filter { ranks[$0].isWaiting })
+    }
+    for (layer, batches) in RoutedBalance.byLayer(ranks.map(\.batches)) {
+      balance[layer, default: RoutedBalance()] += batches
     }
     return inputs.indices.map { output(of: $0, sampled: inputs[$0].sampled) }
   }
