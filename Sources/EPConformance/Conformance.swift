@@ -60,6 +60,17 @@ public struct Conformance: Sendable {
       }
     }
 
+    /// What the normalised error of logits may be. In narrow formats a router that is undecided
+    /// chooses another expert here and there, which moves logits by a few percent.
+    public var logitsBound: Double {
+      switch self {
+      case .fp32: return 1e-8
+      case .fp16: return 1e-2
+      case .bf16, .int8: return 5e-2
+      case .fp8, .mxfp4: return 0.3
+      }
+    }
+
     /// The share of rows whose experts or positions must be the reference's.
     var agreement: Double { self == .fp32 ? 1 : 0.75 }
   }

@@ -58,8 +58,7 @@ struct SampleRun: Sendable {
     prompts: [[3, 14, 15, 92, 65, 35, 8], [27, 18, 28], [1, 61, 80]], count: 5, kept: .logits)
 
   func row<D: Device>(_ device: D, _ precision: Conformance.Precision) -> Conformance.Row {
-    // Errors grow from layer to layer; beyond that, ranks only add in another order.
-    let bound = precision.bound * (isAgainstReference ? 100 : 10)
+    let bound = precision.logitsBound
     let name = self.name
     func row(_ outcome: Conformance.Row.Outcome, _ error: Double? = nil) -> Conformance.Row {
       Conformance.Row("plans", name, outcome, error: error, bound: error == nil ? nil : bound)
