@@ -193,8 +193,9 @@ let package = Package(
     // The executor: weights, caches, steps, sampling.
     .target(
       name: "EPRuntime",
-      dependencies: ["CEPKernels", "EPModel", "EPIR", "EPPlan", "EPBackend", "EPCheckpoint"],
-      swiftSettings: strict),
+      dependencies: [
+        "CEPKernels", "EPModel", "EPIR", "EPPlan", "EPPlacement", "EPBackend", "EPCheckpoint",
+      ], swiftSettings: strict),
 
     // Reference checkpoints: what must come out, and how near it is.
     .target(
@@ -206,7 +207,7 @@ let package = Package(
     .testTarget(
       name: "EPRuntimeTests",
       dependencies: [
-        "CEPKernels", "EPModel", "EPJSON", "EPIR", "EPCost", "EPPlan", "EPCompiler",
+        "CEPKernels", "EPModel", "EPJSON", "EPIR", "EPCost", "EPPlacement", "EPPlan", "EPCompiler",
         "EPCheckpoint", "EPHuggingFace", "EPBackend", "EPBackendCPU", "EPRuntime", "EPReference",
       ], exclude: ["Fixtures"], swiftSettings: strict),
   ]

@@ -49,6 +49,10 @@ public struct CompileRequest: Sendable {
   public var capacityFactor: Double
   /// Tokens that each logical expert gets; alike where nil. Experts are placed for them.
   public var loads: LoadSource?
+  /// Measurements that durations of kernels follow; peaks and stated efficiencies without.
+  public var calibration: Calibration
+  /// How replicas of an expert share its tokens.
+  public var sharing: ExpertPlacement.Sharing
 
   /// Makes a request.
   public init(hardware: Hardware, pools: [PoolRequest] = [PoolRequest(.unified)]) {
@@ -57,6 +61,8 @@ public struct CompileRequest: Sendable {
     context = 4096
     activations = .bf16
     capacityFactor = 2
+    calibration = .none
+    sharing = .turn
   }
 }
 

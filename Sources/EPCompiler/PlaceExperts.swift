@@ -34,6 +34,9 @@ extension Compiler {
             function: function, layers: unplaced, experts: experts, slotsPerRank: slots,
             slots: try evenly(experts: experts, slotsPerRank: slots, ranks: ranks)))
       }
+      for place in compilation.pools[index].placements.indices {
+        compilation.pools[index].placements[place].sharing = compilation.request.sharing
+      }
       if compilation.request.loads != nil {
         compilation.decisions.append(
           "\(compilation.pools[index].role.rawValue): experts are placed for the given loads")

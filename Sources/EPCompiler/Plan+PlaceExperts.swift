@@ -30,7 +30,8 @@ extension Pool {
       let shape = try PlacementShape(
         experts: placement.experts, ranks: mesh.ep, slotsPerRank: placement.slotsPerRank)
       placed += try ExpertPlacement.placed(
-        try loads.matched(to: own, of: -1), of: placement.function, shape: shape)
+        try loads.matched(to: own, of: -1), of: placement.function, shape: shape,
+        sharing: placement.sharing)
     }
     placements = placed
   }
@@ -39,13 +40,13 @@ extension Pool {
 extension ExpertPlacement {
   /// Placements of a function's layers for their loads, one each.
   static func placed(
-    _ loads: ExpertLoads, of function: Int, shape: PlacementShape
+    _ loads: ExpertLoads, of function: Int, shape: PlacementShape, sharing: Sharing = .turn
   ) throws(PlacementError) -> [ExpertPlacement] {
     let placed = try ExpertBalancer(shape: shape).place(loads)
     return zip(loads.layers, placed).map { layer, placement in
       ExpertPlacement(
         function: function, layers: [layer], experts: shape.experts,
-        slotsPerRank: shape.slotsPerRank, slots: placement.slots)
+        slotsPerRank: shape.slotsPerRank, slots: placement.slots, sharing: sharing)
     }
   }
 }

@@ -2,7 +2,7 @@
 public struct RebalancePoint: Hashable, Sendable {
   /// Slots whose rank did not hold their expert before, so that it has to be copied.
   public var copies: Int
-  /// Mean over fullest rank for the loads it was made for.
+  /// Mean over fullest rank for the loads it was made for, replicas sharing as they will.
   public var balance: Double
   /// What the balance is expected to be when loads drift on; orders points of a front.
   public var expectedBalance: Double
@@ -20,12 +20,25 @@ public struct Rebalancer: Sendable {
   /// How much an expert's load varies from a window to the next, as a standard deviation of its
   /// logarithm; 0 for loads that stay.
   public let drift: Double
-  /// How strongly the fullest ranks count before others.
+  /// How strongly the fullest ranks count before others; with even shares.
   public let sharpness: Double
+  /// How replicas will share tokens.
+  public let sharing: Sharing
+
+  /// How replicas share the tokens of an expert.
+  public enum Sharing: Hashable, Sendable {
+    /// Each takes the same part.
+    case even
+    /// Every batch is split so that its fullest rank gets as few tokens as possible.
+    case split
+  }
 
   /// Makes a rebalancer.
-  public init(shape: PlacementShape, drift: Double = 0.1, sharpness: Double = 25) {
+  public init(
+    shape: PlacementShape, drift: Double = 0.1, sharpness: Double = 25, sharing: Sharing = .even
+  ) {
     self.shape = shape
+    self.sharing = sharing
     self.drift = min(max(drift, 0), 2)
     self.sharpness = min(max(sharpness, 1), 200)
   }
@@ -64,6 +77,11 @@ public struct Rebalancer: Sendable {
   }
 
   private func search(from slots: [Int], weights: [Double], budget: Int) -> [RebalancePoint] {
+    if sharing == .split {
+      return SplitSearch(
+        shape: shape, slots: slots, weights: weights, drift: drift, budget: budget
+      ).points
+    }
     var search = RiskState(
       LayerState(
         weights: weights, ranks: shape.ranks, slotsPerRank: shape.slotsPerRank, slots: slots),

@@ -65,6 +65,13 @@ struct PlanFlags: ParsableArguments {
   @OptionGroup
   var loads: LoadFlags
 
+  @Option(
+    help: ArgumentHelp(
+      "How replicas of an expert share its tokens: turn, or batch.",
+      discussion: "'turn' goes by position; 'batch' splits every batch so that its fullest rank "
+        + "gets as few rows as possible."))
+  var sharing: String = "turn"
+
   @Option(help: "Room for routed rows on a rank, as a multiple of an even share.")
   var capacityFactor: Double = 2
 
@@ -92,6 +99,13 @@ struct PlanFlags: ParsableArguments {
     }
     request.capacityFactor = capacityFactor
     request.loads = try loads.source()
+    // Placements for given loads are priced.
+    if request.loads != nil { request.calibration = try Calibration(catalog: catalog) }
+    guard let sharing = ExpertPlacement.Sharing(rawValue: sharing) else {
+      throw PlanFlags.unknown(
+        "--sharing", self.sharing, ExpertPlacement.Sharing.allCases.map(\.rawValue))
+    }
+    request.sharing = sharing
     request.pools = try pools()
     return request
   }

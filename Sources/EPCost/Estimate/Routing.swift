@@ -15,8 +15,9 @@ extension LoadSource {
 }
 
 extension ExpertPlacement {
-  /// The share of a layer's routed tokens that each slot takes, all slots together 1; replicas share
-  /// evenly, and so do experts without loads.
+  /// The share of a layer's routed tokens that each slot takes, all slots together 1. Replicas share
+  /// evenly, or as the best split of the loads where batches are split; experts without loads are
+  /// alike.
   public func slotShares(for loads: [Double]?) -> [Double] {
     let loads = loads ?? []
     var shares = Array(repeating: 0.0, count: slots.count)
@@ -27,8 +28,28 @@ extension ExpertPlacement {
       for slot in slots { shares[slot] = load / Double(slots.count) }
     }
     guard total > 0 else { return shares }
+    if sharing == .batch, let split = tokenSplit {
+      let weights = loads.count == experts ? loads : Array(repeating: 1, count: experts)
+      do throws(PlacementError) {
+        let parts = try split.shares(weights: weights).slots
+        for (slot, expert) in slots.enumerated() {
+          shares[slot] = max(weights[expert], 0) * parts[slot]
+        }
+      } catch {
+        // Loads too large to split exactly: even shares stand.
+      }
+    }
     for slot in shares.indices { shares[slot] /= total }
     return shares
+  }
+
+  /// What splits tokens over these slots; nil for slots that no verified plan has.
+  private var tokenSplit: TokenSplit? {
+    do throws(PlacementError) {
+      let shape = try PlacementShape(
+        experts: experts, ranks: slots.count / max(slotsPerRank, 1), slotsPerRank: slotsPerRank)
+      return try TokenSplit(shape: shape, slots: slots)
+    } catch { return nil }
   }
 }
 

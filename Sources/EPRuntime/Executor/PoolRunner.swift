@@ -9,6 +9,9 @@ public final class PoolRunner<D: Device> {
   public let pool: Pool
   /// The ranks of this process, in order.
   public let ranks: [RankExecutor<D>]
+  /// How even the rows of batches were over ranks so far, by layer; known where all ranks are in this
+  /// process.
+  public private(set) var balance: [Int: RoutedBalance] = [:]
   private var transport: any Transport
   private let place: ProcessPlace?
 
@@ -54,6 +57,11 @@ public final class PoolRunner<D: Device> {
         try transport.post(request, from: first + next)
       }
       ready += complete.reversed().map { $0 - first }
+    }
+    if place == nil {
+      for (layer, batches) in RoutedBalance.byLayer(ranks.map(\.batches)) {
+        balance[layer, default: RoutedBalance()] += batches
+      }
     }
     return try outputs(inputs)
   }

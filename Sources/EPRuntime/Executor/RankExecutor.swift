@@ -23,6 +23,7 @@ public final class RankExecutor<D: Device> {
   enum Pending {
     case nothing
     case advance
+    case dispatchChoices(operation: Int)
     case dispatchCounts(operation: Int)
     case dispatchRows(operation: Int)
     case combine(operation: Int)
@@ -52,6 +53,12 @@ public final class RankExecutor<D: Device> {
   private var hasEntered = false
   var pending = Pending.nothing
   var routings: [Reference: Routing] = [:]
+  /// What members tell each other while a batch is being split over replicas.
+  var choiceCounts: Routing.Counts?
+  /// Rows of the fullest rank if the replicas of the batch just split had shared evenly.
+  var evenMost = 0.0
+  /// The batches dispatched in this step.
+  var batches: [RoutedBatch] = []
   private var outputs: [String: (place: Memory, type: TensorType)] = [:]
   var sendScratch = Scratch()
   var receiveScratch = Scratch()
@@ -224,6 +231,7 @@ public final class RankExecutor<D: Device> {
     (callIndex, operationIndex, hasEntered) = (0, 0, false)
     pending = .nothing
     outputs = [:]
+    batches = []
   }
 
   /// Runs until ranks must meet; nil when the step is done.

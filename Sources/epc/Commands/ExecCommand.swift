@@ -335,6 +335,13 @@ struct ExecCommand: ParsableCommand {
       lines.append(
         "dispatch sent \(Units.bytes(sent)) between ranks, combine \(Units.bytes(returned))")
     }
+    let balance = statistics.routedBalance
+    if sent + returned > 0, let mean = balance.mean {
+      let even = balance.evenMean.map { ", \(Units.decimal($0, digits: 3)) with even shares" } ?? ""
+      lines.append(
+        "rows of a rank, mean over fullest: \(Units.decimal(mean, digits: 3)) in \(balance.batches) "
+          + "batches" + even)
+    }
     if statistics.handoverBytes > 0 {
       lines.append("the prefill pool handed over \(Units.bytes(statistics.handoverBytes))")
     }
@@ -366,6 +373,8 @@ struct ExecCommand: ParsableCommand {
       "decode_seconds": .real(statistics.decodeSeconds),
       "acceptance_rate": statistics.acceptanceRate.map(Document.real),
       "handover_bytes": .int(statistics.handoverBytes),
+      "batch_balance": statistics.routedBalance.mean.map(Document.real),
+      "batch_balance_even_shares": statistics.routedBalance.evenMean.map(Document.real),
       "dispatch_bytes": .int(
         statistics.traffic.flatMap { $0.values }.reduce(0) { $0 + $1.dispatchBytes }),
       "combine_bytes": .int(
