@@ -9,8 +9,8 @@ public final class PoolRunner<D: Device> {
   public let pool: Pool
   /// The ranks of this process, in order.
   public let ranks: [RankExecutor<D>]
-  /// How even the rows of batches were over ranks so far, by layer; known where all ranks are in this
-  /// process.
+  /// How even the rows of batches were over ranks so far, by layer; none where ranks of the pool are
+  /// in other processes.
   public private(set) var balance: [Int: RoutedBalance] = [:]
   private var transport: any Transport
   private let place: ProcessPlace?
