@@ -167,6 +167,8 @@ public enum BackendError: Error, Hashable, Sendable {
   case failed(backend: String, reason: String)
   /// The backend stopped, as it was asked to.
   case cancelled
+  /// Other processes cannot be reached.
+  case transport(String)
 }
 
 extension BackendError: CustomStringConvertible {
@@ -178,6 +180,7 @@ extension BackendError: CustomStringConvertible {
     case .mismatch(let rank, let reason): return "rank \(rank): \(reason)"
     case .failed(let backend, let reason): return "the backend '\(backend)' failed: \(reason)"
     case .cancelled: return "cancelled"
+    case .transport(let reason): return reason
     }
   }
 }

@@ -5,14 +5,8 @@ import EPPlugin
 extension Plan {
   /// The plan that somebody else's program makes of this one; verified as if it came from a file.
   func applying(pass path: String) throws(Diagnostics) -> Plan {
-    let answer: PlanProgram.Answer
-    do throws(PluginError) {
-      let program = try PlanProgram(path: path)
-      answer = try program.run(
-        on: try bytes, limit: Plan.mostBytes, environment: Terminal.environment)
-    } catch { throw Diagnostics("pass", error.description) }
-    for line in answer.notes.split(separator: "\n") { Terminal.error("\(path): \(line)") }
-    do { return try Plan(bytes: answer.output) } catch {
+    let made = try output(of: path, as: "pass")
+    do { return try Plan(bytes: made) } catch {
       throw Diagnostics(
         error.all.map { problem in
           var problem = problem
@@ -23,11 +17,19 @@ extension Plan {
     }
   }
 
-  private var bytes: [UInt8] {
-    get throws(PluginError) {
-      do { return try serialized() } catch {
-        throw .programFailed("the plan", reason: "\(error)")
-      }
-    }
+  /// What somebody else's exporter writes of this plan.
+  func exported(by path: String) throws(Diagnostics) -> [UInt8] {
+    try output(of: path, as: "exporter")
+  }
+
+  private func output(of path: String, as id: String) throws(Diagnostics) -> [UInt8] {
+    let bytes: [UInt8]
+    do { bytes = try serialized() } catch { throw Diagnostics("plan-json", "\(error)") }
+    do throws(PluginError) {
+      let answer = try PlanProgram(path: path)
+        .run(on: bytes, limit: Plan.mostBytes, environment: Terminal.environment)
+      for line in answer.notes.split(separator: "\n") { Terminal.error("\(path): \(line)") }
+      return answer.output
+    } catch { throw Diagnostics(id, error.description) }
   }
 }

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// Compiler passes that are programs of somebody else.
+/// Compiler passes and exporters that are programs of somebody else.
 @Suite struct PassTests {
   private static let compile = ["compile", "models/tiny-k2.swift", "--dp", "2", "--ep", "2"]
 
@@ -51,5 +51,23 @@ import Testing
     #expect(run.status == 1 && run.errors.contains("write a path with a slash, such as ./ls"))
     let none = try epc(PassTests.compile + ["--pass", "./nothing"])
     #expect(none.status == 1 && none.errors.contains("there is no such file"))
+  }
+
+  @Test func anExporterWritesWhatItLikes() throws {
+    let folder = try Scratch()
+    let (plan, table) = (folder.path("plan.json"), folder.path("slots.csv"))
+    #expect(try epc(PassTests.compile + ["-o", plan]).status == 0)
+    let run = try epc(["export", plan, "--to", "plugins/exporters/slots-csv", "-o", table])
+    #expect(run.status == 0, "\(run.errors)")
+    let lines = try String(contentsOfFile: table, encoding: .utf8).split(separator: "\n")
+    // 3 layers of 48 experts, the 25th of which is the first of rank 1.
+    #expect(lines.count == 1 + 3 * 48)
+    #expect(lines.contains("unified,2,1,0,24"))
+    let shown = try epc(["export", plan, "--to", "plugins/exporters/slots-csv"])
+    #expect(shown.output.hasPrefix("pool,layer,expert_rank,slot,expert\n"))
+    let unknown = try epc(["export", plan, "--to", "nonsense"])
+    #expect(unknown.status == 64)
+    let none = try epc(["export", plan, "--to", "./nothing"])
+    #expect(none.status == 1 && none.errors.contains("./nothing: there is no such file"))
   }
 }
