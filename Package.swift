@@ -105,7 +105,7 @@ let package = Package(
         "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPCompiler", "EPModelLoader",
         "EPHuggingFace", "EPReport", "EPRuntime", "EPBackend", "EPBackendCPU", "EPCheckpoint",
         "EPReference", "EPPlacement",
-        "EPTokenizer",
+        "EPTokenizer", "EPBackendSimGPU",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     // The command as a user runs it; it is built with the tests.
@@ -145,6 +145,19 @@ let package = Package(
     .target(
       name: "EPBackendCPU", dependencies: ["CEPKernels", "EPModel", "EPBackend"],
       path: "plugins/cpu", swiftSettings: strict),
+
+    // The simulated device: whole clusters in virtual time.
+    .target(name: "CEPSimulation", cSettings: strictC),
+    .target(
+      name: "EPBackendSimGPU",
+      dependencies: ["CEPSimulation", "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost"],
+      path: "plugins/simgpu", swiftSettings: strict),
+    .testTarget(
+      name: "EPBackendSimGPUTests",
+      dependencies: [
+        "EPBackendSimGPU", "EPModel", "EPIR", "EPJSON", "EPPlan", "EPCost", "EPCompiler",
+        "EPTestSupport",
+      ], swiftSettings: strict),
 
     // Models out of Hugging Face configs.
     .target(name: "EPHuggingFace", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),

@@ -17,9 +17,11 @@ struct ExecCommand: ParsableCommand {
     commandName: "exec",
     abstract: "Run a plan.",
     discussion: """
-      All ranks of the plan run in this process, exchange their tokens, and make what the model \
-      makes. Weights are a checkpoint folder, or random: 'synthetic:SEED'.
+      With weights (a checkpoint folder, or random ones: 'synthetic:SEED') all ranks of the plan \
+      run, exchange their tokens, and make what the model makes. Without weights, a plan that does \
+      not fit into this machine is simulated: time, memory and routing of its cluster, no tensors.
 
+        epc exec plan.json
         epc exec plan.json --weights checkpoint/ --prompt "The capital of France is"
         epc exec plan.json --weights synthetic:1 --tokens 1,2,3 --generate 16
         epc exec plan.json --weights checkpoint/ --tokens-file prompts.json --output out.safetensors
@@ -31,8 +33,9 @@ struct ExecCommand: ParsableCommand {
   @Option(help: "A checkpoint folder or file, or synthetic:SEED.")
   var weights: String?
 
-  @Option(help: "What runs the operations; 'cpu' is the reference.")
-  var backend: String = "cpu"
+  @Option(
+    help: "What runs the plan: 'cpu' is the reference, 'simgpu' simulates the plan's devices.")
+  var backend: String?
 
   @Option(help: "A prompt as tokens: 1,2,3.")
   var tokens: String?
@@ -78,12 +81,20 @@ struct ExecCommand: ParsableCommand {
   @Option(help: "What '--check' lets elements up to 1 differ by, and larger ones so much more.")
   var bound: Double = 1e-4
 
+  @OptionGroup(title: "Simulation")
+  var simulation: SimulationFlags
+
   @Option(help: "What to print: text or json.")
   var format: OutputFormat = .text
 
   func run() throws {
     try reporting { () throws(Diagnostics) in
-      if backend != "cpu" { throw PlanFlags.unknown("--backend", backend, ["cpu"]) }
+      if try isSimulated() {
+        try SimulationRun(
+          plan: try Plan.load(self.plan), flags: simulation, seed: seed, format: format
+        ).run()
+        return
+      }
       let kept = try keptData()
       let sampling = try self.sampling()
       let plan = try Plan.load(plan)
@@ -202,15 +213,15 @@ struct ExecCommand: ParsableCommand {
   private func source(for plan: Plan) throws(Diagnostics) -> WeightSource {
     guard let weights else {
       throw Diagnostics(
-        "flag", "a plan runs with weights; give '--weights FOLDER' or '--weights synthetic:1'")
+        "flag",
+        "a plan runs with weights; give '--weights FOLDER' or '--weights synthetic:1', or "
+          + "'--backend simgpu' to simulate its devices without any")
     }
-    // Values are computed in fp32, whatever the plan's formats are.
-    let needed = 4 * (plan.model.parameters + plan.model.draftParameters)
-    let memory = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
-    if memory > 0 && needed > memory {
+    let memory = HostMemory.bytes
+    if memory > 0 && plan.residentBytes > memory {
       throw Diagnostics(
         "memory",
-        "\(plan.model.name) in fp32 takes \(Units.bytes(needed)), this machine has "
+        "\(plan.model.name) in fp32 takes \(Units.bytes(plan.residentBytes)), this machine has "
           + "\(Units.bytes(memory)) of memory")
     }
     do { return try WeightSource(parsing: weights) } catch {

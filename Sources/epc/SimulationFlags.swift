@@ -1,0 +1,137 @@
+import ArgumentParser
+import EPBackendSimGPU
+import EPCost
+import EPIR
+import EPModel
+import EPPlacement
+import EPPlan
+import EPReport
+import Glibc
+
+/// The flags of simulated runs.
+struct SimulationFlags: ParsableArguments {
+  @Option(help: "Steps to simulate of each pool.")
+  var steps: Int = 16
+
+  @Option(
+    help: ArgumentHelp(
+      "Where simulated tokens go: 'drawn' for each token by the experts' loads, or 'mean', every "
+        + "expert exactly its share."))
+  var routing: String = "drawn"
+
+  @Option(
+    help: ArgumentHelp(
+      "How popular simulated experts are: uniform, zipf:1.0, lognormal:0.5, or a CSV or JSON file "
+        + "with a row a MoE layer."))
+  var loads: String = "uniform"
+
+  @Option(
+    help: "Draw each layer's routing anew in so many simulated steps; 0 keeps the first draw.")
+  var resample: Int = 16
+
+  @Option(help: "Threads of a simulation; all cores unless set. Results do not depend on it.")
+  var threads: Int?
+
+  @Option(help: "Memory of a simulated device in GiB; the plan's unless set.")
+  var memory: Double?
+
+  @Option(
+    help: "Bandwidth of a simulated node's uplinks over that of its devices' together.")
+  var uplink: Double = 1
+
+  @Option(help: "The simulated devices, where the plan's are not installed: h200:32 or a file.")
+  var cluster: String?
+
+  @Option(help: "Write a simulated timeline as a Chrome or Perfetto trace.")
+  var trace: String?
+
+  @Option(help: "Ranks whose timelines are kept: 0,5,17; some spread over the pool unless set.")
+  var traceRanks: String?
+
+  @Option(help: "Steps at the end of which timelines are kept.")
+  var traceSteps: Int = 1
+
+  @Option(help: "Write a page with the simulated timeline, loads, traffic and memory.")
+  var report: String?
+
+  @Option(help: "Write the simulation's counters as Prometheus text.")
+  var metrics: String?
+
+  /// What the flags ask for.
+  func options(_ plan: Plan, seed: UInt64) throws(Diagnostics) -> SimulationOptions {
+    for (name, value, most) in [
+      ("steps", steps, 10_000_000), ("trace-steps", traceSteps, 1000),
+      ("threads", threads ?? 1, 64),
+    ] where value < 1 || value > most {
+      throw Diagnostics("flag", "'--\(name) \(value)'; it is at least 1 and at most \(most)")
+    }
+    if resample < 0 { throw Diagnostics("flag", "'--resample \(resample)'; it is not negative") }
+    if !(uplink > 0 && uplink <= 1) {
+      throw Diagnostics("flag", "'--uplink \(uplink)'; it is above 0 and at most 1")
+    }
+    var options = SimulationOptions(steps: steps)
+    switch routing {
+    case "drawn": options.routing.kind = .drawn
+    case "mean": options.routing.kind = .mean
+    default: throw PlanFlags.unknown("--routing", routing, ["drawn", "mean"])
+    }
+    options.routing.seed = seed
+    options.routing.loads = try loads(of: plan, seed: seed)
+    options.resampling = resample
+    options.threads = threads ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+    options.uplinkShare = uplink
+    options.probedSteps = min(traceSteps, steps)
+    options.keepsTraffic = report != nil
+    if trace != nil || report != nil { options.probes = try probes(plan) }
+    return options
+  }
+
+  /// The loads of all layers with experts, MTP depths left as they are.
+  private func loads(of plan: Plan, seed: UInt64) throws(Diagnostics) -> RoutedLoads {
+    var layers: Set<Int> = []
+    var drafts: Set<Int> = []
+    var experts = 0
+    for pool in plan.pools {
+      layers.formUnion(pool.placements.flatMap(\.layers))
+      drafts.formUnion(pool.drafts.flatMap(\.layers))
+      experts = max(experts, pool.placements.map(\.experts).max() ?? 0)
+    }
+    let numbered = layers.subtracting(drafts).sorted()
+    if numbered.isEmpty || loads == "uniform" { return .even }
+    let rows: [[Double]]
+    do throws(PlacementError) {
+      if loads.hasPrefix("zipf:") || loads.hasPrefix("lognormal:") {
+        rows = try LoadDistribution(parsing: loads).loads(
+          layers: numbered.count, experts: experts, tokens: 1e6, seed: seed
+        ).rows
+      } else {
+        rows = try ExpertLoads(file: loads).rows
+      }
+    } catch { throw Diagnostics("expert-loads", error.description) }
+    guard rows.count == numbered.count, rows[0].count == experts else {
+      throw Diagnostics(
+        "expert-loads",
+        "'\(loads)' has \(rows.count) layers of \(rows.first?.count ?? 0) experts, the plan "
+          + "\(numbered.count) of \(experts)")
+    }
+    return RoutedLoads(
+      byLayer: Dictionary(uniqueKeysWithValues: zip(numbered, rows).map { ($0, $1) }))
+  }
+
+  private func probes(_ plan: Plan) throws(Diagnostics) -> [Int] {
+    let most = plan.pools.map(\.mesh.ranks).max() ?? 1
+    guard let traceRanks else {
+      let count = min(most, 8)
+      return (0..<count).map { $0 * (most - 1) / max(count - 1, 1) }
+    }
+    var ranks: [Int] = []
+    for part in traceRanks.split(separator: ",") {
+      guard let rank = Int(part), rank >= 0, rank < most, ranks.count < 64 else {
+        throw Diagnostics(
+          "flag", "'\(part)' in '--trace-ranks' is no rank; write up to 64 from 0 to \(most - 1)")
+      }
+      ranks.append(rank)
+    }
+    return ranks
+  }
+}
