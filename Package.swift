@@ -150,7 +150,10 @@ let package = Package(
     .target(name: "CEPSimulation", cSettings: strictC),
     .target(
       name: "EPBackendSimGPU",
-      dependencies: ["CEPSimulation", "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost"],
+      dependencies: [
+        "CEPSimulation", "CEPSystem", "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPBackend",
+        "EPBackendCPU",
+      ],
       path: "plugins/simgpu", swiftSettings: strict),
     .testTarget(
       name: "EPBackendSimGPUTests",

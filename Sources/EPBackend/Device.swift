@@ -148,6 +148,8 @@ public enum BackendError: Error, Hashable, Sendable {
   case unsupported(operation: String, reason: String)
   /// A collective can never complete: ranks that should meet do something else.
   case mismatch(rank: Int, reason: String)
+  /// A process of the run is gone, or ended the run for this reason.
+  case process(String)
 }
 
 extension BackendError: CustomStringConvertible {
@@ -157,6 +159,7 @@ extension BackendError: CustomStringConvertible {
     case .unsupported(let operation, let reason):
       return "the device cannot run '\(operation)': \(reason)"
     case .mismatch(let rank, let reason): return "rank \(rank): \(reason)"
+    case .process(let reason): return reason
     }
   }
 }

@@ -50,4 +50,14 @@ public protocol Transport {
   ///   among them if it need not wait.
   /// - Throws: `BackendError.mismatch` where sides of a meeting do not go together.
   mutating func post(_ request: Request, from rank: Int) throws(BackendError) -> [Int]
+
+  /// Waits until other processes complete requests of this one's ranks.
+  ///
+  /// - Returns: those ranks; none where nothing that is under way can ever complete.
+  mutating func wait() throws(BackendError) -> [Int]
+}
+
+extension Transport {
+  /// Without other processes nothing completes by waiting.
+  public mutating func wait() throws(BackendError) -> [Int] { [] }
 }

@@ -1,12 +1,14 @@
+import EPBackendCPU
 import EPIR
 import EPPlan
+import EPRuntime
 import Glibc
 
 /// What can run plans.
 enum ExecBackend: String, CaseIterable {
   /// All ranks in this process, on reference kernels.
   case cpu
-  /// Simulated devices: without weights and tensors.
+  /// Simulated devices: over several processes with weights, in virtual time without.
   case simgpu
 }
 
@@ -18,15 +20,40 @@ extension ExecCommand {
       guard let known = ExecBackend(rawValue: backend) else {
         throw PlanFlags.unknown("--backend", backend, ExecBackend.allCases.map(\.rawValue))
       }
-      if known == .cpu { return false }
-      if weights != nil || prompt != nil || tokens != nil || tokensFile != nil {
-        throw Diagnostics(
-          "flag", "'--backend simgpu' simulates without weights and prompts; leave them out")
-      }
-      return true
+      return known == .simgpu && !hasPayload
     }
-    if weights != nil || prompt != nil || tokens != nil || tokensFile != nil { return false }
+    if hasPayload { return false }
     return try Plan.load(plan).residentBytes > HostMemory.bytes
+  }
+
+  /// Whether there is anything to compute with.
+  private var hasPayload: Bool {
+    weights != nil || prompt != nil || tokens != nil || tokensFile != nil
+  }
+
+  /// Runs a request on the backend that was asked for.
+  func generate(
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest
+  ) throws(Diagnostics) -> GenerationResult {
+    let progress = Progress(total: request.prompts.count * request.count)
+    defer { progress.end() }
+    if backend == ExecBackend.simgpu.rawValue {
+      if !request.kept.isDisjoint(with: [.routing, .hidden]) {
+        throw Diagnostics(
+          "flag",
+          "'--dump routing' and '--dump hidden' are kept in one process; use '--backend cpu'")
+      }
+      return try NumericRun(plan: plan, file: self.plan, processes: processes)
+        .generate(request, source) { progress.show($0) }
+    }
+    do throws(ExecutionError) {
+      let store: WeightStore
+      do throws(WeightError) { store = try WeightStore(source, for: plan) } catch {
+        throw .weights(error)
+      }
+      return try PlanSession(plan, weights: store, device: CPUDevice())
+        .generate(request) { progress.show($0) }
+    } catch { throw Diagnostics("exec", error.description) }
   }
 }
 

@@ -53,7 +53,8 @@ public final class RankExecutor<D: Device> {
   var pending = Pending.nothing
   var routings: [Reference: Routing] = [:]
   private var outputs: [String: (place: Memory, type: TensorType)] = [:]
-  var sendScratch = Scratch()
+  /// Where rows that are sent lie: memory of the device, so that others may read it.
+  var sendScratch: Scratch
   var receiveScratch = Scratch()
 
   /// Bytes that dispatch and combine moved, by layer.
@@ -104,6 +105,7 @@ public final class RankExecutor<D: Device> {
     let isFirst = program.coordinates.tensor == 0
     let variants = prepared.variants.map { isFirst ? $0.first : $0.others }
     let arena = device.allocate(bytes: prepared.arenaBytes)
+    sendScratch = Scratch { device.allocate(bytes: $0) }
     var declarations: [CacheDeclaration] = []
     var calls: [Call] = []
     var kept: [Storage] = []

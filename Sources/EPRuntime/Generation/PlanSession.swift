@@ -20,11 +20,18 @@ public final class PlanSession<D: Device> {
   /// Makes the ranks of all pools ready.
   ///
   /// The plan must have been verified.
-  public init(_ plan: Plan, weights: WeightStore, device: D) throws(ExecutionError) {
+  ///
+  /// - Parameter processes: those that run the plan together; this one alone unless given.
+  public init(
+    _ plan: Plan, weights: WeightStore, device: D,
+    processes: any ProcessGroup = SingleProcess()
+  ) throws(ExecutionError) {
     self.plan = plan
     var pools: [PoolRunner<D>] = []
     for index in plan.pools.indices {
-      pools.append(try PoolRunner(plan, pool: index, device: device, weights: weights))
+      pools.append(
+        try PoolRunner(
+          plan, pool: index, device: device, weights: weights, processes: processes))
     }
     self.pools = pools
     weightBytes = weights.bytes
@@ -48,7 +55,7 @@ public final class PlanSession<D: Device> {
       try run.step()
       progress(run.statistics.tokens)
     }
-    return run.finish(weightBytes: weightBytes)
+    return try run.finish(weightBytes: weightBytes)
   }
 
   private func check(_ request: GenerationRequest) throws(ExecutionError) {

@@ -81,6 +81,11 @@ struct ExecCommand: ParsableCommand {
   @Option(help: "What '--check' lets elements up to 1 differ by, and larger ones so much more.")
   var bound: Double = 1e-4
 
+  @Option(
+    help:
+      "Processes that the ranks of 'simgpu' lie over, with weights; as many as cores unless set.")
+  var processes: Int?
+
   @OptionGroup(title: "Simulation")
   var simulation: SimulationFlags
 
@@ -108,17 +113,8 @@ struct ExecCommand: ParsableCommand {
         try compare(plan, source, request)
         return
       }
-      let result: GenerationResult
-      do throws(ExecutionError) {
-        let store: WeightStore
-        do throws(WeightError) { store = try WeightStore(source, for: plan) } catch {
-          throw .weights(error)
-        }
-        let session = try PlanSession(plan, weights: store, device: CPUDevice())
-        let progress = Progress(total: prompts.count * generate)
-        result = try session.generate(request) { progress.show($0) }
-        progress.end()
-      } catch { throw Diagnostics("exec", error.description) }
+      let result = try generate(plan, source, request)
+      if NumericRun.worker != nil { return }
       if let output {
         do throws(CheckpointError) { try result.write(to: output) } catch {
           throw Diagnostics("write", error.description)
@@ -292,7 +288,8 @@ struct ExecCommand: ParsableCommand {
     let prefill = rate(Double(statistics.promptTokens), statistics.prefillSeconds)
     var lines = [
       "\(statistics.promptTokens) prompt tokens at \(prefill), \(statistics.tokens) made at "
-        + "\(rate(Double(statistics.tokens), statistics.decodeSeconds)), on \(ranks) rank(s) of cpu, "
+        + "\(rate(Double(statistics.tokens), statistics.decodeSeconds)), on \(ranks) rank(s) of "
+        + "\(backend ?? ExecBackend.cpu.rawValue), "
         + "fp32"
     ]
     if statistics.drafted > 0 {
