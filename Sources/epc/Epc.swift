@@ -22,7 +22,7 @@ struct Epc: ParsableCommand {
       CompileCommand.self, ExecCommand.self, EstimateCommand.self, ShowCommand.self,
       BalanceCommand.self,
       VerifyCommand.self, ModelCommand.self, ClustersCommand.self, CalibrateCommand.self,
-      ReferencesCommand.self,
+      ReferencesCommand.self, BackendsCommand.self,
     ])
 }
 

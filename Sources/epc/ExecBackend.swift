@@ -1,59 +1,45 @@
 import EPBackendCPU
+import EPCompiler
 import EPIR
 import EPPlan
 import EPRuntime
 import Glibc
 
-/// What can run plans.
-enum ExecBackend: String, CaseIterable {
-  /// All ranks in this process, on reference kernels.
-  case cpu
-  /// Simulated devices: over several processes with weights, in virtual time without.
-  case simgpu
-}
-
+// Runs on simulated devices.
 extension ExecCommand {
-  /// Whether the plan's devices are simulated: where that is asked for, or where there are no weights
-  /// and the model would not fit into this machine.
+  /// Whether the plan is run without payload: where simulated devices are asked for without anything
+  /// to compute with, or where nothing is asked for and the model would not fit into this machine.
   func isSimulated() throws(Diagnostics) -> Bool {
-    if let backend {
-      guard let known = ExecBackend(rawValue: backend) else {
-        throw PlanFlags.unknown("--backend", backend, ExecBackend.allCases.map(\.rawValue))
-      }
-      return known == .simgpu && !hasPayload
-    }
-    if hasPayload { return false }
+    if weights != nil || prompt != nil || tokens != nil || tokensFile != nil { return false }
+    if let backend { return backend == "simgpu" }
     return try Plan.load(plan).residentBytes > HostMemory.bytes
   }
 
-  /// Whether there is anything to compute with.
-  private var hasPayload: Bool {
-    weights != nil || prompt != nil || tokens != nil || tokensFile != nil
+  /// Runs the plan without payload.
+  func simulate() throws(Diagnostics) {
+    var plan = try Plan.load(plan)
+    let source = try loads.source()
+    if let source { try plan.placeExperts(for: source) }
+    try SimulationRun(
+      plan: plan, flags: simulation, loads: source, seed: seed, threads: cpu.threads,
+      format: format
+    ).run()
   }
 
-  /// Runs a request on the backend that was asked for.
-  func generate(
-    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest
+  /// Runs a request over several processes.
+  func runOverProcesses(
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: CPUDevice
   ) throws(Diagnostics) -> GenerationResult {
+    if !request.kept.isDisjoint(with: [.routing, .hidden]) {
+      throw Diagnostics(
+        "flag", "'--dump routing' and '--dump hidden' are kept in one process; use '--backend cpu'")
+    }
     let progress = Progress(total: request.prompts.count * request.count)
     defer { progress.end() }
-    if backend == ExecBackend.simgpu.rawValue {
-      if !request.kept.isDisjoint(with: [.routing, .hidden]) {
-        throw Diagnostics(
-          "flag",
-          "'--dump routing' and '--dump hidden' are kept in one process; use '--backend cpu'")
-      }
-      return try NumericRun(plan: plan, file: self.plan, processes: processes)
-        .generate(request, source) { progress.show($0) }
-    }
-    do throws(ExecutionError) {
-      let store: WeightStore
-      do throws(WeightError) { store = try WeightStore(source, for: plan) } catch {
-        throw .weights(error)
-      }
-      return try PlanSession(plan, weights: store, device: CPUDevice())
-        .generate(request) { progress.show($0) }
-    } catch { throw Diagnostics("exec", error.description) }
+    return try NumericRun(
+      plan: plan, file: self.plan, processes: processes, weights: device.weights,
+      threads: cpu.threads
+    ).generate(request, source) { progress.show($0) }
   }
 }
 

@@ -1,4 +1,5 @@
 import EPBackend
+import EPBackendCPU
 import EPBackendSimGPU
 import EPIR
 import EPPlan
@@ -14,6 +15,10 @@ struct NumericRun {
   /// The plan's file, of which all processes must see the same bytes.
   let file: String
   let processes: Int?
+  /// How matrices are kept.
+  let weights: WeightFormat
+  /// Threads of each process; the processors shared out unless set.
+  let threads: Int?
 
   /// Which worker this process is; nil for the first.
   static let worker = Terminal.environment[Workers.Identity.variable].flatMap {
@@ -57,7 +62,11 @@ struct NumericRun {
     do {
       let store = try WeightStore(source, for: plan)
       let session = try PlanSession(
-        plan, weights: store, device: SimulatedDevice(region), processes: group)
+        plan, weights: store,
+        device: SimulatedDevice(
+          CPUDevice(
+            weights: weights, threads: threads ?? max(1, CPUDevice.processors / count)),
+          region: region), processes: group)
       let result = try session.generate(request, progress: progress)
       try group.barrier()
       try workers?.join()

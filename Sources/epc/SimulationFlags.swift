@@ -21,19 +21,16 @@ struct SimulationFlags: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How popular simulated experts are: uniform, zipf:1.0, lognormal:0.5, or a CSV or JSON file "
-        + "with a row a MoE layer."))
-  var loads: String = "uniform"
+      "How popular simulated experts are, where that is not what they were placed for: a file or a "
+        + "distribution as for '--loads', which places them anew."))
+  var skew: String?
 
   @Option(
     help: "Draw each layer's routing anew in so many simulated steps; 0 keeps the first draw.")
   var resample: Int = 16
 
-  @Option(help: "Threads of a simulation; all cores unless set. Results do not depend on it.")
-  var threads: Int?
-
   @Option(help: "Memory of a simulated device in GiB; the plan's unless set.")
-  var memory: Double?
+  var deviceMemory: Double?
 
   @Option(
     help: "Bandwidth of a simulated node's uplinks over that of its devices' together.")
@@ -58,7 +55,9 @@ struct SimulationFlags: ParsableArguments {
   var metrics: String?
 
   /// What the flags ask for.
-  func options(_ plan: Plan, seed: UInt64) throws(Diagnostics) -> SimulationOptions {
+  func options(
+    _ plan: Plan, loads: LoadSource?, seed: UInt64, threads: Int?
+  ) throws(Diagnostics) -> SimulationOptions {
     for (name, value, most) in [
       ("steps", steps, 10_000_000), ("trace-steps", traceSteps, 1000),
       ("threads", threads ?? 1, 64),
@@ -76,7 +75,7 @@ struct SimulationFlags: ParsableArguments {
     default: throw PlanFlags.unknown("--routing", routing, ["drawn", "mean"])
     }
     options.routing.seed = seed
-    options.routing.loads = try loads(of: plan, seed: seed)
+    options.routing.loads = try skewed() ?? loads
     options.resampling = resample
     options.threads = threads ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
     options.uplinkShare = uplink
@@ -86,36 +85,11 @@ struct SimulationFlags: ParsableArguments {
     return options
   }
 
-  /// The loads of all layers with experts, MTP depths left as they are.
-  private func loads(of plan: Plan, seed: UInt64) throws(Diagnostics) -> RoutedLoads {
-    var layers: Set<Int> = []
-    var drafts: Set<Int> = []
-    var experts = 0
-    for pool in plan.pools {
-      layers.formUnion(pool.placements.flatMap(\.layers))
-      drafts.formUnion(pool.drafts.flatMap(\.layers))
-      experts = max(experts, pool.placements.map(\.experts).max() ?? 0)
+  private func skewed() throws(Diagnostics) -> LoadSource? {
+    guard let skew else { return nil }
+    do { return try LoadSource(parsing: skew) } catch {
+      throw Diagnostics("expert-loads", error.description)
     }
-    let numbered = layers.subtracting(drafts).sorted()
-    if numbered.isEmpty || loads == "uniform" { return .even }
-    let rows: [[Double]]
-    do throws(PlacementError) {
-      if loads.hasPrefix("zipf:") || loads.hasPrefix("lognormal:") {
-        rows = try LoadDistribution(parsing: loads).loads(
-          layers: numbered.count, experts: experts, tokens: 1e6, seed: seed
-        ).rows
-      } else {
-        rows = try ExpertLoads(file: loads).rows
-      }
-    } catch { throw Diagnostics("expert-loads", error.description) }
-    guard rows.count == numbered.count, rows[0].count == experts else {
-      throw Diagnostics(
-        "expert-loads",
-        "'\(loads)' has \(rows.count) layers of \(rows.first?.count ?? 0) experts, the plan "
-          + "\(numbered.count) of \(experts)")
-    }
-    return RoutedLoads(
-      byLayer: Dictionary(uniqueKeysWithValues: zip(numbered, rows).map { ($0, $1) }))
   }
 
   private func probes(_ plan: Plan) throws(Diagnostics) -> [Int] {

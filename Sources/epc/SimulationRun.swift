@@ -3,6 +3,7 @@ import EPCost
 import EPIR
 import EPJSON
 import EPModel
+import EPPlacement
 import EPPlan
 import Glibc
 
@@ -10,14 +11,16 @@ import Glibc
 struct SimulationRun {
   let plan: Plan
   let flags: SimulationFlags
+  let loads: LoadSource?
   let seed: UInt64
+  let threads: Int?
   let format: OutputFormat
 
   func run() throws(Diagnostics) {
-    let options = try flags.options(plan, seed: seed)
-    let capacity = try flags.memory.map { (gibibytes) throws(Diagnostics) -> Int in
+    let options = try flags.options(plan, loads: loads, seed: seed, threads: threads)
+    let capacity = try flags.deviceMemory.map { (gibibytes) throws(Diagnostics) -> Int in
       guard gibibytes > 0, gibibytes <= 1e6 else {
-        throw Diagnostics("flag", "'--memory \(gibibytes)'; it is above 0 and at most 1e6")
+        throw Diagnostics("flag", "'--device-memory \(gibibytes)'; it is above 0 and at most 1e6")
       }
       return Int(gibibytes * Double(1 << 30))
     }

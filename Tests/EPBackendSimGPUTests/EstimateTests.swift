@@ -32,7 +32,7 @@ import Testing
 
   @Test func skewCostsWhatThePlacementSays() throws {
     let plan = try widePlan()
-    let loads = skewedLoads(layers: 0..<4, experts: 32)
+    let loads = try skewedLoads(layers: 0..<4, experts: 32)
     let even = try simulate(plan, SimulationOptions(steps: 2, routing: RoutingSource(.mean)))
     let mean = try simulate(
       plan, SimulationOptions(steps: 2, routing: RoutingSource(.mean, loads: loads)))

@@ -10,7 +10,7 @@ import Testing
   private func simulation() throws -> ClusterSimulation {
     var options = SimulationOptions(
       steps: 3,
-      routing: RoutingSource(.drawn, loads: skewedLoads(layers: 0..<4, experts: 32), seed: 1))
+      routing: RoutingSource(.drawn, loads: try skewedLoads(layers: 0..<4, experts: 32), seed: 1))
     options.probes = [0, 15]
     options.keepsTraffic = true
     return try simulate(try widePlan(), options)

@@ -1,4 +1,5 @@
 import EPCost
+import EPPlacement
 import EPPlan
 import EPTestSupport
 import Testing
@@ -8,7 +9,7 @@ import Testing
 @Suite struct RoutingTests {
   /// Draws one layer of a plan and gives what it says.
   private func drawn(
-    _ plan: Plan, loads: RoutedLoads = .even, kind: RoutingSource.Kind = .drawn
+    _ plan: Plan, loads: LoadSource? = nil, kind: RoutingSource.Kind = .drawn
   ) throws -> (PoolSimulation, LayerRouting) {
     var options = SimulationOptions(steps: 1, routing: RoutingSource(kind, loads: loads, seed: 3))
     options.keepsTraffic = true
@@ -55,7 +56,7 @@ import Testing
       #expect(abs(share - weight / 16) < 1e-6)
     }
     let (_, routing) = try drawn(
-      try widePlan(), loads: skewedLoads(layers: 0..<4, experts: 32))
+      try widePlan(), loads: try skewedLoads(layers: 0..<4, experts: 32))
     let rows = routing.expertRows.array
     #expect(rows[0] > 3 * rows[16])
     // No token takes an expert twice.

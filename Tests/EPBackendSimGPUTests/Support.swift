@@ -2,6 +2,7 @@ import EPCompiler
 import EPCost
 import EPIR
 import EPModel
+import EPPlacement
 import EPPlan
 import EPTestSupport
 
@@ -47,7 +48,7 @@ func simulate(_ plan: Plan, _ options: SimulationOptions) throws -> ClusterSimul
 }
 
 /// Popularity of each expert of each layer by rank: the first has the most.
-func skewedLoads(layers: Range<Int>, experts: Int) -> RoutedLoads {
-  let row = (0..<experts).map { 1 / Double($0 + 1) }
-  return RoutedLoads(byLayer: Dictionary(uniqueKeysWithValues: layers.map { ($0, row) }))
+func skewedLoads(layers: Range<Int>, experts: Int) throws -> LoadSource {
+  let row = (0..<experts).map { 1e6 / Double($0 + 1) }
+  return .measured(try ExpertLoads(rows: layers.map { _ in row }))
 }

@@ -30,12 +30,15 @@ public final class ClusterSimulation {
         try SimulatedMemory(pool, plan: plan, capacity: capacity ?? plan.cluster.memoryBytes))
     }
     self.memory = memory
-    pools = plan.pools.map { pool in
-      PoolSimulation(
-        StepEstimator(
-          pool, precision: plan.model.precision, model: model,
-          devicesPerNode: plan.cluster.devicesPerNode), options: options)
+    var pools: [PoolSimulation] = []
+    for pool in plan.pools {
+      pools.append(
+        try PoolSimulation(
+          StepEstimator(
+            pool, precision: plan.model.precision, model: model,
+            devicesPerNode: plan.cluster.devicesPerNode), options: options))
     }
+    self.pools = pools
   }
 
   /// How far a run is.

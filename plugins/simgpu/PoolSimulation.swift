@@ -1,7 +1,8 @@
 internal import CEPSimulation
 public import EPCost
-internal import EPIR
+public import EPIR
 internal import EPModel
+internal import EPPlacement
 public import EPPlan
 
 /// One pool of a plan, simulated without payload: every job is evaluated for all ranks of a stage at
@@ -29,12 +30,18 @@ public final class PoolSimulation {
   /// Makes a pool ready.
   ///
   /// - Parameter estimator: what kernels take; its micro-batches and loads are set here.
-  public init(_ estimator: StepEstimator, options: SimulationOptions) {
+  /// - Throws: a diagnostic where the loads are not for the pool's layers and experts.
+  public init(
+    _ estimator: StepEstimator, options: SimulationOptions
+  ) throws(Diagnostics) {
     var estimator = estimator
     let pool = estimator.pool
     // A pipeline is kept full by as many micro-batches as it has stages.
     estimator.microBatches = max(pool.mesh.pp, 1)
-    estimator.loads = options.routing.loads
+    do throws(PlacementError) {
+      estimator.loads =
+        pool.placements.isEmpty ? nil : try options.routing.loads?.loads(of: pool)
+    } catch { throw Diagnostics("expert-loads", error.description) }
     self.pool = pool
     self.estimator = estimator
     self.options = options

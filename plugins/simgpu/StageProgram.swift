@@ -1,6 +1,7 @@
 internal import EPCost
 internal import EPIR
 internal import EPModel
+internal import EPPlacement
 internal import EPPlan
 
 /// What the ranks of one pipeline stage issue in a step: lists of jobs, and which layers call them.
@@ -50,7 +51,8 @@ struct StageProgram {
           routings.append(
             LayerRouting(
               layer: layer, shape: shape, placement: placement, members: members, mesh: pool.mesh,
-              tokens: tokens, source: routing, exchange: lists[list].exchanges.first,
+              tokens: tokens, source: routing, loads: estimator.loads?.row(ofLayer: layer),
+              exchange: lists[list].exchanges.first,
               keepsPairs: keepsTraffic))
         }
         calls.append(Call(list: list, layer: layer, routing: index))

@@ -17,6 +17,9 @@ public final class PoolRunner<D: Device> {
   private var transport: any Transport
   /// The place of each rank of the pool in `ranks`; nil for those of other processes.
   private let placeOfRank: [Int?]
+  /// How even the rows of batches were over ranks so far, by layer; unknown where other processes
+  /// have some of the ranks.
+  public private(set) var balance: [Int: RoutedBalance] = [:]
 
   /// Makes the ranks of a pool ready and loads their weights.
   public init(
@@ -68,6 +71,11 @@ public final class PoolRunner<D: Device> {
     var outputs: [StepOutput] = []
     for group in inputs.indices {
       outputs.append(try output(of: group, sampled: inputs[group].sampled))
+    }
+    if ranks.count == pool.mesh.ranks {
+      for (layer, batches) in RoutedBalance.byLayer(ranks.map(\.batches)) {
+        balance[layer, default: RoutedBalance()] += batches
+      }
     }
     return outputs
   }

@@ -265,6 +265,7 @@ struct GenerationRun<D: Device> {
     statistics.weightBytes = weightBytes
     statistics.traffic = []
     for pool in session.pools { statistics.traffic.append(try pool.allTraffic()) }
+    statistics.balance = session.pools.map(\.balance)
     if !request.kept.isDisjoint(with: [.routing, .hidden]) {
       for pool in session.pools { recorder.detach(from: pool) }
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import EPBackend
 import EPBackendCPU
 import EPCheckpoint
 import EPCompiler
@@ -34,8 +35,18 @@ struct ExecCommand: ParsableCommand {
   var weights: String?
 
   @Option(
-    help: "What runs the plan: 'cpu' is the reference, 'simgpu' simulates the plan's devices.")
+    help: ArgumentHelp(
+      "What runs the plan: cpu, the slow and obvious 'reference', 'simgpu', or a library.",
+      discussion: "'simgpu' simulates the plan's devices: over several processes with weights, in "
+        + "virtual time without. A library is a path such as ./libmine.so; 'epc backends' lists "
+        + "installed ones."))
   var backend: String?
+
+  @Option(help: "How many seconds one call of a library may take.")
+  var backendTimeout: Int = 60
+
+  @OptionGroup
+  var cpu: CPUFlags
 
   @Option(help: "A prompt as tokens: 1,2,3.")
   var tokens: String?
@@ -63,6 +74,9 @@ struct ExecCommand: ParsableCommand {
 
   @Option(help: "What draws depend on.")
   var seed: UInt64 = 0
+
+  @OptionGroup
+  var loads: LoadFlags
 
   @Option(help: "The most tokens of one prompt in one step.")
   var chunk: Int?
@@ -95,14 +109,15 @@ struct ExecCommand: ParsableCommand {
   func run() throws {
     try reporting { () throws(Diagnostics) in
       if try isSimulated() {
-        try SimulationRun(
-          plan: try Plan.load(self.plan), flags: simulation, seed: seed, format: format
-        ).run()
+        try simulate()
         return
       }
+      let backend = try BackendChoice(
+        named: backend ?? "cpu", cpu: cpu, seconds: backendTimeout)
       let kept = try keptData()
       let sampling = try self.sampling()
-      let plan = try Plan.load(plan)
+      var plan = try Plan.load(plan)
+      if let loads = try loads.source() { try plan.placeExperts(for: loads) }
       let tokenizer = try self.tokenizer()
       let prompts = try self.prompts(tokenizer)
       var request = GenerationRequest(
@@ -110,19 +125,48 @@ struct ExecCommand: ParsableCommand {
       request.chunk = chunk
       let source = try self.source(for: plan)
       if check {
-        try compare(plan, source, request)
+        switch backend {
+        case .cpu(let device): try compare(plan, source, request, device)
+        case .reference: try compare(plan, source, request, ReferenceDevice())
+        case .plugin(let device): try compare(plan, source, request, device)
+        case .simgpu:
+          throw Diagnostics(
+            "flag", "'--check' runs all ranks in one process; leave '--backend simgpu' out")
+        }
         return
       }
-      let result = try generate(plan, source, request)
-      if NumericRun.worker != nil { return }
+      let result: GenerationResult
+      switch backend {
+      case .cpu(let device): result = try run(plan, source, request, device)
+      case .reference: result = try run(plan, source, request, ReferenceDevice())
+      case .plugin(let device): result = try run(plan, source, request, device)
+      case .simgpu(let device):
+        result = try runOverProcesses(plan, source, request, device)
+        if NumericRun.worker != nil { return }
+      }
       if let output {
         do throws(CheckpointError) { try result.write(to: output) } catch {
           throw Diagnostics("write", error.description)
         }
       }
-      try show(result, plan, tokenizer)
+      try show(result, plan, tokenizer, on: backend.summary)
       if let output, format == .text { Terminal.print("wrote \(output)\n") }
     }
+  }
+
+  private func run<D: Device>(
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D
+  ) throws(Diagnostics) -> GenerationResult {
+    do throws(ExecutionError) {
+      let store: WeightStore
+      do throws(WeightError) { store = try WeightStore(source, for: plan) } catch {
+        throw .weights(error)
+      }
+      let session = try PlanSession(plan, weights: store, device: device)
+      let progress = Progress(total: request.prompts.count * generate)
+      defer { progress.end() }
+      return try session.generate(request) { progress.show($0) }
+    } catch { throw Diagnostics("exec", error.description) }
   }
 
   // MARK: Input
@@ -225,9 +269,9 @@ struct ExecCommand: ParsableCommand {
     }
   }
 
-  /// Runs the plan beside an unsharded one of the same model.
-  private func compare(
-    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest
+  /// Runs the plan beside an unsharded one of the same model on reference kernels.
+  private func compare<D: Device>(
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D
   ) throws(Diagnostics) {
     let single = try unsharded(plan)
     let comparison: Comparison
@@ -237,8 +281,8 @@ struct ExecCommand: ParsableCommand {
         stores = (try WeightStore(source, for: plan), try WeightStore(source, for: single))
       } catch { throw .weights(error) }
       comparison = try Comparison.run(
-        try PlanSession(plan, weights: stores.0, device: CPUDevice()),
-        against: try PlanSession(single, weights: stores.1, device: CPUDevice()), request,
+        try PlanSession(plan, weights: stores.0, device: device),
+        against: try PlanSession(single, weights: stores.1, device: ReferenceDevice()), request,
         bound: bound)
     } catch { throw Diagnostics("exec", error.description) }
     Terminal.print(comparison.text)
@@ -269,7 +313,7 @@ struct ExecCommand: ParsableCommand {
   // MARK: Output
 
   private func show(
-    _ result: GenerationResult, _ plan: Plan, _ tokenizer: Tokenizer?
+    _ result: GenerationResult, _ plan: Plan, _ tokenizer: Tokenizer?, on backend: String
   ) throws(Diagnostics) {
     if format == .json {
       do {
@@ -289,8 +333,7 @@ struct ExecCommand: ParsableCommand {
     var lines = [
       "\(statistics.promptTokens) prompt tokens at \(prefill), \(statistics.tokens) made at "
         + "\(rate(Double(statistics.tokens), statistics.decodeSeconds)), on \(ranks) rank(s) of "
-        + "\(backend ?? ExecBackend.cpu.rawValue), "
-        + "fp32"
+        + backend
     ]
     if statistics.drafted > 0 {
       lines.append(
@@ -303,6 +346,13 @@ struct ExecCommand: ParsableCommand {
     if sent + returned > 0 {
       lines.append(
         "dispatch sent \(Units.bytes(sent)) between ranks, combine \(Units.bytes(returned))")
+    }
+    let balance = statistics.routedBalance
+    if sent + returned > 0, let mean = balance.mean {
+      let even = balance.evenMean.map { ", \(Units.decimal($0, digits: 3)) with even shares" } ?? ""
+      lines.append(
+        "rows of a rank, mean over fullest: \(Units.decimal(mean, digits: 3)) in \(balance.batches) "
+          + "batches" + even)
     }
     if statistics.handoverBytes > 0 {
       lines.append("the prefill pool handed over \(Units.bytes(statistics.handoverBytes))")
@@ -335,6 +385,8 @@ struct ExecCommand: ParsableCommand {
       "decode_seconds": .real(statistics.decodeSeconds),
       "acceptance_rate": statistics.acceptanceRate.map(Document.real),
       "handover_bytes": .int(statistics.handoverBytes),
+      "batch_balance": statistics.routedBalance.mean.map(Document.real),
+      "batch_balance_even_shares": statistics.routedBalance.evenMean.map(Document.real),
       "dispatch_bytes": .int(
         statistics.traffic.flatMap { $0.values }.reduce(0) { $0 + $1.dispatchBytes }),
       "combine_bytes": .int(

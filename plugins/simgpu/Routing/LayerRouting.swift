@@ -2,6 +2,7 @@ internal import CEPSimulation
 internal import EPCost
 internal import EPIR
 internal import EPModel
+internal import EPPlacement
 internal import EPPlan
 
 /// What routing asks of the ranks of a stage in one layer, until it is drawn anew.
@@ -19,6 +20,8 @@ final class LayerRouting {
   private let tokens: Numbers<UInt32>
   private let exchange: RoutedExchange?
   private let recording: Numbers<Int32>?
+  /// What splits a batch over replicas, where the plan says so; else they take turns.
+  private let split: TokenSplit?
 
   /// Rows of each rank's experts.
   let rows: Numbers<UInt32>
@@ -36,7 +39,8 @@ final class LayerRouting {
 
   init(
     layer: Int, shape: DispatchShape, placement: ExpertPlacement, members: ExpertMembers,
-    mesh: Mesh, tokens: Int, source: RoutingSource, exchange: RoutedExchange?, keepsPairs: Bool
+    mesh: Mesh, tokens: Int, source: RoutingSource, loads: [Double]?, exchange: RoutedExchange?,
+    keepsPairs: Bool
   ) {
     self.layer = layer
     self.shape = shape
@@ -44,10 +48,21 @@ final class LayerRouting {
     self.members = members
     self.exchange = exchange
     replicas = ReplicaTable(placement)
-    let loads = source.loads.byLayer[layer] ?? []
-    weights =
-      loads.count == shape.experts && loads.reduce(0, +) > 0
-      ? loads : Array(repeating: 1, count: shape.experts)
+    if let loads, loads.count == shape.experts, loads.reduce(0, +) > 0 {
+      weights = loads
+    } else {
+      weights = Array(repeating: 1, count: shape.experts)
+    }
+    if placement.sharing == .batch {
+      do throws(PlacementError) {
+        split = try TokenSplit(
+          shape: try PlacementShape(
+            experts: placement.experts, ranks: members.count,
+            slotsPerRank: placement.slotsPerRank), slots: placement.slots)
+      } catch { split = nil }
+    } else {
+      split = nil
+    }
     table = AliasTable(weights: weights)
     threshold = Numbers(table.threshold, or: 0)
     alias = Numbers(table.alias, or: 0)
@@ -121,6 +136,7 @@ final class LayerRouting {
   func take(_ draw: Draw, uplinkShare: Double) {
     let links = draw.links
     let all = members.count * members.copies
+    if let split { rebalance(draw, split) }
     summarise(draw.slotRows)
     guard let exchange, exchange.evenSeconds > 0 else { return }
     let one = Double(EPC_RATIO_ONE) / exchange.evenSeconds
@@ -154,20 +170,17 @@ final class LayerRouting {
     let total = weights.reduce(0, +)
     let sent = tokens.array.reduce(0) { $0 + Int($1) }
     let copies = Double(sent * shape.topK) / Double(members.copies)
-    let replicas = placement.replicas
     let all = members.count * members.copies
     let slotRows = Numbers<UInt32>(repeating: 0, count: all * placement.slotsPerRank)
     var ofMember = Array(repeating: 0.0, count: members.count)
-    for (expert, slots) in replicas.enumerated() {
-      let share = weights[expert] / total * copies
-      expertRows[expert] = UInt64(share * Double(members.copies) + 0.5)
-      for slot in slots {
-        let part = share / Double(slots.count)
-        ofMember[slot / placement.slotsPerRank] += part
-        for copy in 0..<members.copies {
-          let place = copy * members.count * placement.slotsPerRank + slot
-          slotRows[place] = UInt32(part + 0.5)
-        }
+    for (expert, weight) in weights.enumerated() {
+      expertRows[expert] = UInt64(weight / total * copies * Double(members.copies) + 0.5)
+    }
+    for (slot, share) in placement.slotShares(for: weights).enumerated() {
+      ofMember[slot / placement.slotsPerRank] += share * copies
+      for copy in 0..<members.copies {
+        let place = copy * members.count * placement.slotsPerRank + slot
+        slotRows[place] = UInt32(share * copies + 0.5)
       }
     }
     summarise(slotRows)
@@ -177,6 +190,33 @@ final class LayerRouting {
       for rank in ranks(of: member) {
         out[rank] = EPC_RATIO_ONE
         into[rank] = UInt32(min(ratio + 0.5, 1e9))
+      }
+    }
+  }
+
+  /// Splits a drawn batch over replicas so that the fullest rank has as little as possible, and moves
+  /// the traffic of the links along.
+  private func rebalance(_ draw: Draw, _ split: TokenSplit) {
+    let slots = members.count * placement.slotsPerRank
+    for copy in 0..<members.copies {
+      var tokens = Array(repeating: 0, count: placement.experts)
+      for slot in 0..<slots {
+        tokens[placement.slots[slot]] += Int(draw.slotRows[copy * slots + slot])
+      }
+      let after: [Int]
+      do throws(PlacementError) { after = try split.split(tokens: tokens).slots } catch { return }
+      for member in 0..<members.count {
+        var (old, new) = (0, 0)
+        for slot in (member * placement.slotsPerRank)..<((member + 1) * placement.slotsPerRank) {
+          old += Int(draw.slotRows[copy * slots + slot])
+          new += after[slot]
+          draw.slotRows[copy * slots + slot] = UInt32(clamping: after[slot])
+        }
+        if old == 0 { continue }
+        for link in [1, 3] {
+          let place = copy * members.count + member
+          draw.links[link][place] = UInt32(clamping: Int(draw.links[link][place]) * new / old)
+        }
       }
     }
   }

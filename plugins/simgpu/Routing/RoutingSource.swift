@@ -1,4 +1,4 @@
-public import EPCost
+public import EPPlacement
 
 /// Where tokens go: what simulated routers choose.
 public struct RoutingSource: Sendable {
@@ -14,13 +14,13 @@ public struct RoutingSource: Sendable {
 
   /// How choices come about.
   public var kind: Kind
-  /// How popular the experts of a layer are; those of layers that are not there are alike.
-  public var loads: RoutedLoads
+  /// How popular experts are; all alike if nil.
+  public var loads: LoadSource?
   /// What draws depend on.
   public var seed: UInt64
 
   /// Makes a source.
-  public init(_ kind: Kind = .drawn, loads: RoutedLoads = .even, seed: UInt64 = 0) {
+  public init(_ kind: Kind = .drawn, loads: LoadSource? = nil, seed: UInt64 = 0) {
     self.kind = kind
     self.loads = loads
     self.seed = seed

@@ -55,7 +55,7 @@ extension IssueList {
     // Kernels that differ between two assumed balances are those that depend on routed rows.
     func planned(_ balance: Double) -> [OpEstimate] {
       var estimator = estimator
-      estimator.loads = .even
+      estimator.loads = nil
       estimator.assumedBalancedness = balance
       return estimator.estimate(function: index, layers: layers, samples: sampling).operations
     }
