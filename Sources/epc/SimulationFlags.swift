@@ -2,6 +2,7 @@ import ArgumentParser
 import EPBackendSimGPU
 import EPCost
 import EPIR
+import EPJSON
 import EPModel
 import EPPlacement
 import EPPlan
@@ -38,6 +39,18 @@ struct SimulationFlags: ParsableArguments {
 
   @Option(help: "The simulated devices, where the plan's are not installed: h200:32 or a file.")
   var cluster: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "What goes wrong in the simulation, as a JSON file.",
+      discussion: "docs/simgpu.md describes it.", valueName: "file"))
+  var faults: String?
+
+  @Flag(help: "Go on without a simulated rank that is lost.")
+  var recover = false
+
+  @Option(help: "Simulated devices that stand by to take a lost one's place.")
+  var spares: Int = 0
 
   @Option(help: "Write a simulated timeline as a Chrome or Perfetto trace.")
   var trace: String?
@@ -81,6 +94,10 @@ struct SimulationFlags: ParsableArguments {
     options.uplinkShare = uplink
     options.probedSteps = min(traceSteps, steps)
     options.keepsTraffic = report != nil
+    if let faults { options.faults = try schedule(faults, plan) }
+    options.recovers = recover
+    if spares < 0 { throw Diagnostics("flag", "'--spares \(spares)'; it is not negative") }
+    options.spares = spares
     if trace != nil || report != nil { options.probes = try probes(plan) }
     return options
   }
@@ -89,6 +106,17 @@ struct SimulationFlags: ParsableArguments {
     guard let skew else { return nil }
     do { return try LoadSource(parsing: skew) } catch {
       throw Diagnostics("expert-loads", error.description)
+    }
+  }
+
+  private func schedule(_ file: String, _ plan: Plan) throws(Diagnostics) -> FaultSchedule {
+    let ranks = plan.pools.reduce(0) { max($0, $1.firstRank + $1.mesh.ranks) }
+    do throws(JSONError) {
+      let bytes = try JSONFile.read(file, maxBytes: 1 << 24)
+      return try FaultSchedule(
+        json: JSONNode(try JSONValue.parse(bytes: bytes)), ranks: ranks, steps: steps)
+    } catch {
+      throw Diagnostics("faults", error.description, at: error.file == nil ? file : "")
     }
   }
 

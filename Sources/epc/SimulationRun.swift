@@ -27,7 +27,11 @@ struct SimulationRun {
     let simulation = try ClusterSimulation(
       plan, model: try model(), options: options, capacity: capacity)
     let display = SimulationProgress(pools: plan.pools.map(\.role.rawValue))
-    simulation.run { display.show($0) }
+    simulation.replan = { (plan, pool) throws(Diagnostics) in
+      try plan.withoutDataGroup(ofPool: pool)
+    }
+    defer { display.end() }
+    try simulation.run { display.show($0) }
     display.end()
     if let trace = flags.trace { try Terminal.save(Array(simulation.trace.utf8), to: trace) }
     if let report = flags.report { try Terminal.save(Array(simulation.page.utf8), to: report) }
@@ -82,7 +86,7 @@ final class SimulationProgress {
     Terminal.draw(
       "\r\(pools[progress.pool]) [\(bar)] step \(progress.steps)/\(progress.of), "
         + "\((progress.seconds * 1e3).rounded() / 1e3) s simulated, "
-        + "\(Int(progress.tokensPerSecond)) tokens/s, fullest rank \(progress.slowestRank)  ")
+        + "\(Int(progress.tokensPerSecond)) tokens/s, fullest rank \(progress.fullestRank)  ")
   }
 
   func end() {

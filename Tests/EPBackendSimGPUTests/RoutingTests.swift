@@ -22,7 +22,7 @@ import Testing
       var options = SimulationOptions(steps: 1)
       options.keepsTraffic = true
       let simulation = try ClusterSimulation(plan, model: try costModel(), options: options)
-      simulation.run()
+      try simulation.run()
       for pool in simulation.pools {
         for stage in pool.stages {
           for routing in stage.routings {

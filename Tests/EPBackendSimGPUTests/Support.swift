@@ -43,7 +43,7 @@ func widePlan(ranks: Int = 16) throws -> Plan {
 
 func simulate(_ plan: Plan, _ options: SimulationOptions) throws -> ClusterSimulation {
   let simulation = try ClusterSimulation(plan, model: try costModel(), options: options)
-  simulation.run()
+  try simulation.run()
   return simulation
 }
 

@@ -56,6 +56,43 @@ import Testing
     #expect(run.errors.contains("'--processes 3' for 2 rank(s)"))
   }
 
+  /// Whichever process is killed, the others end at once and say what happened.
+  @Test(arguments: [false, true]) func killedProcessesLeaveNothingBehind(isFirst: Bool) throws {
+    let folder = try Scratch()
+    let plan = folder.path("plan.json")
+    _ = try epc(["compile", "models/tiny-k2.swift", "--ep", "4", "-o", plan])
+    let process = Process()
+    let products = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
+    process.executableURL = products.appending(path: "epc")
+    process.arguments = [
+      "exec", plan, "--weights", "synthetic:1", "--tokens", "1,2", "--generate", "1000000",
+      "--backend", "simgpu", "--processes", "3", "--temperature", "1",
+    ]
+    let errors = Pipe()
+    process.standardError = errors
+    process.standardOutput = FileHandle.nullDevice
+    try process.run()
+    let first = Int(process.processIdentifier)
+    var workers: [Int] = []
+    while process.isRunning && workers.count < 2 {
+      workers = try processes(with: plan).filter { $0 != first }
+      usleep(10_000)
+    }
+    let victim = isFirst ? first : try #require(workers.last)
+    kill(pid_t(victim), SIGKILL)
+    let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    if isFirst {
+      #expect(process.terminationReason == .uncaughtSignal)
+    } else {
+      #expect(process.terminationStatus == 1)
+      #expect(text.contains("was killed by signal 9"), "\(text)")
+    }
+    // Their parent's end is theirs; the system takes a moment to deliver it.
+    for _ in 0..<500 where try !processes(with: plan).isEmpty { usleep(10_000) }
+    #expect(try processes(with: plan).isEmpty)
+  }
+
   /// An error of one rank ends the run of all, with its reason.
   @Test func errorsOfOneProcessEndAll() throws {
     let folder = try Scratch()

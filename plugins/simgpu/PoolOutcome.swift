@@ -181,7 +181,7 @@ public struct PoolOutcome: Sendable {
     steps.append(end - begin)
     elapsed = end
     guard step + 1 == simulation.options.steps else { return }
-    let all = Double(Swift.max(end, 1))
+    let all = Double(Swift.max(end - simulation.started, 1))
     for clocks in simulation.clocks {
       for rank in 0..<clocks.ranks {
         computeUse.append(Double(clocks.busyCompute(rank)) / all)

@@ -26,6 +26,8 @@ public final class PoolSimulation {
   /// Draws of each layer so far, by stage.
   private var draws: [[UInt64]]
   private var stepsRun = 0
+  /// When the pool began to run: later than 0 where it goes on for another.
+  private(set) var started: Ticks = 0
 
   /// Makes a pool ready.
   ///
@@ -64,12 +66,31 @@ public final class PoolSimulation {
     outcome.predicted = estimator.poolEstimate(overlap: OverlapChoice.none).step.value
   }
 
+  /// Goes on from where another simulation of the pool broke off.
+  func resume(_ before: PoolSimulation) {
+    outcome.steps = before.outcome.steps
+    stepsRun = before.stepsRun
+    started = before.end
+    advance(to: started)
+  }
+
   /// Simulated seconds so far.
   public var seconds: Double { (clocks.last?.end ?? 0).seconds }
 
-  /// Runs one step.
-  public func step() {
+  /// Makes no rank continue before a time.
+  func advance(to time: Ticks) {
+    for clocks in clocks { clocks.advance(to: time) }
+  }
+
+  /// When the last rank is done.
+  var end: Ticks { clocks.reduce(0) { max($0, $1.end) } }
+
+  /// Runs one step; of one that breaks off, a stage's calls before the given one.
+  public func step() { step(until: nil) }
+
+  func step(until stop: (stage: Int, call: Int)?) {
     route()
+    for clocks in clocks { clocks.markStep() }
     let isProbed = stepsRun + options.probedSteps >= options.steps
     let begin = clocks.last?.end ?? 0
     for batch in left.indices {
@@ -79,7 +100,8 @@ public final class PoolSimulation {
           // The tokens to go on with come from the last stage.
           unsafe epc_raise(own.compute.base, left[batch].base, own.ranks)
         }
-        for call in stages[stage].calls {
+        for (number, call) in stages[stage].calls.enumerated() {
+          if let stop, stop.stage == stage && stop.call == number { return }
           run(call, stage: stage, batch: batch, isProbed: isProbed)
         }
       }
@@ -98,11 +120,15 @@ public final class PoolSimulation {
       var due: [Int] = []
       for index in routings.indices {
         let period = options.resampling
-        if stepsRun == 0 || period > 0 && (stepsRun + index) % period == 0 { due.append(index) }
+        let isDue = period > 0 && (stepsRun + index) % period == 0
+        if draws[stage][index] == 0 || isDue { due.append(index) }
       }
       if due.isEmpty { continue }
       if case .mean = options.routing.kind {
-        if stepsRun == 0 { for index in due { routings[index].takeMean() } }
+        for index in due where draws[stage][index] == 0 {
+          draws[stage][index] = 1
+          routings[index].takeMean()
+        }
       } else {
         let made = due.map { index -> LayerRouting.Draw in
           draws[stage][index] += 1
@@ -162,10 +188,11 @@ public final class PoolSimulation {
       guard let routing else { return }
       let exchange = list.exchanges[index]
       let isCombine = exchange.exchange.isCombine
+      let (out, into) = (clocks.felt(routing.out), clocks.felt(routing.into))
       var issue = unsafe clocks.issue(job, keepsBusy: true)
       let went = unsafe epc_issue_exchange(
-        &issue, stages[stage].members.groups, (isCombine ? routing.into : routing.out).base,
-        (isCombine ? routing.out : routing.into).base, exchange.table.table)
+        &issue, stages[stage].members.groups, (isCombine ? into : out).base,
+        (isCombine ? out : into).base, exchange.table.table)
       outcome.note(job.part, went)
     case .collective(let group, let ticks):
       let groups =

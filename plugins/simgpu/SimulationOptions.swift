@@ -15,6 +15,12 @@ public struct SimulationOptions: Sendable {
   public var probes: [Int]
   /// Steps at the end whose jobs are kept.
   public var probedSteps: Int
+  /// What goes wrong.
+  public var faults: FaultSchedule
+  /// Whether a run goes on without a rank that is lost.
+  public var recovers: Bool
+  /// Devices that stand by to take a lost one's place.
+  public var spares: Int
   /// Whether rows from rank to rank are counted, for pools of at most `mostTrafficRanks`.
   public var keepsTraffic: Bool
 
@@ -31,5 +37,8 @@ public struct SimulationOptions: Sendable {
     probes = []
     probedSteps = 1
     keepsTraffic = false
+    faults = FaultSchedule()
+    recovers = false
+    spares = 0
   }
 }

@@ -19,6 +19,10 @@ final class StageClocks {
   let sent: Numbers<Int64>
   /// How much longer each rank takes, in parts of `EPC_PACE_ONE`; nil if none does.
   var pace: Numbers<UInt32>?
+  /// How much longer each rank's links take, likewise.
+  var linkPace: Numbers<UInt32>?
+  /// What `busyCompute` was when the step began.
+  private var busyBefore: [Ticks] = []
   private let waits: Numbers<UnsafePointer<Int64>?>
 
   init(ranks: Int, events: Int) {
@@ -56,6 +60,33 @@ final class StageClocks {
 
   /// When the last rank is done.
   var end: Ticks { compute.array.reduce(0) { Swift.max($0, $1) } }
+
+  /// Makes both streams of every rank no earlier than a time.
+  func advance(to time: Ticks) {
+    for rank in 0..<ranks {
+      compute[rank] = Swift.max(compute[rank], time)
+      communication[rank] = Swift.max(communication[rank], time)
+    }
+  }
+
+  /// Remembers how long compute streams have been in use.
+  func markStep() { busyBefore = (0..<ranks).map { busyCompute($0) } }
+
+  /// Ticks that each rank's compute stream has been in use since the latest mark.
+  var busySinceMark: [Ticks] {
+    busyBefore.enumerated().map { busyCompute($0.offset) - $0.element }
+  }
+
+  /// Ratios of links' traffic, as slow links feel them.
+  func felt(_ ratios: Numbers<UInt32>) -> Numbers<UInt32> {
+    guard let linkPace else { return ratios }
+    let felt = Numbers<UInt32>(repeating: 0, count: ratios.count)
+    for rank in 0..<ratios.count {
+      felt[rank] = UInt32(
+        clamping: UInt64(ratios[rank]) * UInt64(linkPace[rank]) / UInt64(EPC_PACE_ONE))
+    }
+    return felt
+  }
 
   /// Ticks that a rank's compute stream has been in use.
   func busyCompute(_ rank: Int) -> Ticks { sharedBusy + computeBusy[rank] }

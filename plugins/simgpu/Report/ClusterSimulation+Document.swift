@@ -10,6 +10,7 @@ extension ClusterSimulation {
       "model": .text(plan.model.name), "cluster": .text(plan.cluster.name),
       "seed": .text(String(options.routing.seed)),
       "pools": .list(pools.indices.map { document(of: $0) }),
+      "faults": faults.isEmpty ? nil : .list(faults.map(\.document)),
     ])
   }
 

@@ -56,6 +56,13 @@ extension ClusterSimulation {
       page.sample(
         "epc_sim_errors_total",
         ["pool": simulation.pool.role.rawValue, "kind": "routed_capacity"], Double(overflows))
+      for kind in FaultSchedule.Fault.Kind.allCases {
+        let count = faults.filter { $0.fault.kind == kind && simulation.owns($0.fault.rank) }.count
+        if count == 0 { continue }
+        page.sample(
+          "epc_sim_errors_total",
+          ["pool": simulation.pool.role.rawValue, "kind": kind.rawValue], Double(count))
+      }
     }
     return page.text
   }
