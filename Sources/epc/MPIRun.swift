@@ -36,7 +36,7 @@ struct MPIRun {
   }
 
   private func generate(_ library: MPILibrary) throws(ExecutionError) -> GenerationResult? {
-    let ranks = plan.pools.reduce(0) { $0 + $1.mesh.ranks }
+    let ranks = MPIProcesses.count(for: plan)
     if library.count != ranks {
       throw .request(
         "the plan has \(ranks) ranks and there are \(library.count) processes; run it with "
@@ -44,10 +44,8 @@ struct MPIRun {
     }
     let store: WeightStore
     do { store = try WeightStore(source, for: plan) } catch { throw .weights(error) }
-    let place = ProcessPlace(
-      ranks: library.rank..<(library.rank + 1), transport: MPITransport(library),
-      processes: library)
-    let session = try PlanSession(plan, weights: store, device: device, place: place)
+    let session = try PlanSession(
+      plan, weights: store, device: device, processes: MPIProcesses(library, for: plan))
     let result = try session.generate(request)
     return library.rank == 0 ? result : nil
   }

@@ -60,7 +60,8 @@ public final class RankExecutor<D: Device> {
   /// The batches dispatched in this step.
   var batches: [RoutedBatch] = []
   private var outputs: [String: (place: Memory, type: TensorType)] = [:]
-  var sendScratch = Scratch()
+  /// Where rows that are sent lie: memory of the device, so that others may read it.
+  var sendScratch: Scratch
   var receiveScratch = Scratch()
 
   /// Bytes that dispatch and combine moved, by layer.
@@ -111,6 +112,7 @@ public final class RankExecutor<D: Device> {
     let isFirst = program.coordinates.tensor == 0
     let variants = prepared.variants.map { isFirst ? $0.first : $0.others }
     let arena = device.allocate(bytes: prepared.arenaBytes)
+    sendScratch = Scratch { device.allocate(bytes: $0) }
     var declarations: [CacheDeclaration] = []
     var calls: [Call] = []
     var kept: [Storage] = []
