@@ -62,10 +62,11 @@ let package = Package(
 
     // Hardware and clusters; what operations and whole plans cost on them.
     .target(
-      name: "EPCost", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan"],
+      name: "EPCost", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPSchedule"],
       swiftSettings: strict),
     .testTarget(
-      name: "EPCostTests", dependencies: ["EPCost", "EPCompiler", "EPModel", "EPPlan", "EPIR"],
+      name: "EPCostTests",
+      dependencies: ["EPCost", "EPCompiler", "EPModel", "EPPlan", "EPIR", "EPSchedule"],
       swiftSettings: strict),
 
     // Modulo schedules of loop bodies, as pure data. A leaf.

@@ -49,6 +49,20 @@ public struct CompileRequest: Sendable {
   /// Tokens that each logical expert gets, a row for each layer with experts, in order; alike where
   /// nil. Experts are placed for them.
   public var loads: [[Double]]?
+  /// How exchanges and compute may overlap.
+  public var overlap: Overlap
+  /// Measurements that durations of kernels follow; peaks and stated efficiencies without.
+  public var calibration: Calibration
+
+  /// How exchanges and compute may overlap.
+  public enum Overlap: Hashable, Sendable {
+    /// Whatever takes the least time.
+    case auto
+    /// Not at all: operations in the order of the model.
+    case none
+    /// In so many micro-batches; with 1, beside what of the layer itself does not wait for them.
+    case microBatches(Int)
+  }
 
   /// Makes a request.
   public init(hardware: Hardware, pools: [PoolRequest] = [PoolRequest(.unified)]) {
@@ -57,6 +71,8 @@ public struct CompileRequest: Sendable {
     context = 4096
     activations = .bf16
     capacityFactor = 2
+    overlap = .none
+    calibration = .none
   }
 }
 

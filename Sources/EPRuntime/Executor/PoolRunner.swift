@@ -58,14 +58,17 @@ public final class PoolRunner<D: Device> {
       $0.program.coordinates.stage == pool.mesh.pp - 1 && $0.program.coordinates.data == group
     }
     var output = StepOutput(logits: [], sampled: sampled, hidden: [])
-    if let logits = last.first?.output("logits") {
-      output.logits = logits.place.floats
-    }
-    for rank in last {
-      guard let hidden = rank.output("hidden") else { continue }
-      // Without tensor parallelism a rank has all rows, otherwise its own.
-      output.hidden += hidden.place.floats
-      if RowKind(hidden.type) == .tokens { break }
+    for batch in 0..<pool.microBatches {
+      for rank in last { rank.select(batch) }
+      if let logits = last.first?.output("logits") {
+        output.logits += logits.place.floats
+      }
+      for rank in last {
+        guard let hidden = rank.output("hidden") else { continue }
+        // Without tensor parallelism a rank has all rows, otherwise its own.
+        output.hidden += hidden.place.floats
+        if RowKind(hidden.type) == .tokens { break }
+      }
     }
     return output
   }
