@@ -38,16 +38,18 @@ let package = Package(
 
     // Confined and bounded runs of other programs. C, since a forked child may not allocate.
     .target(name: "CEPSystem", cSettings: strictC),
-    // Through the loader's wrapper of the C interface, which spares a second one.
+    .target(name: "EPSystem", dependencies: ["CEPSystem"], swiftSettings: strict),
     .testTarget(
-      name: "CEPSystemTests", dependencies: ["CEPSystem", "EPModelLoader"],
+      name: "CEPSystemTests", dependencies: ["CEPSystem", "EPSystem", "EPModelLoader"],
       exclude: ["Fixtures"], swiftSettings: strict),
 
     // From a model file to the model's bytes: compile, confine, run, cache.
-    .target(name: "EPModelLoader", dependencies: ["CEPSystem", "EPJSON"], swiftSettings: strict),
-    .testTarget(
-      name: "EPModelLoaderTests", dependencies: ["EPModelLoader"], exclude: ["Fixtures"],
+    .target(
+      name: "EPModelLoader", dependencies: ["CEPSystem", "EPSystem", "EPJSON"],
       swiftSettings: strict),
+    .testTarget(
+      name: "EPModelLoaderTests", dependencies: ["EPModelLoader", "EPSystem"],
+      exclude: ["Fixtures"], swiftSettings: strict),
 
     // Programs: reading, verifying, printing and parsing them; the mesh.
     .target(name: "EPIR", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
@@ -62,11 +64,14 @@ let package = Package(
 
     // Hardware and clusters; what operations and whole plans cost on them.
     .target(
-      name: "EPCost", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPSchedule"],
+      name: "EPCost",
+      dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPPlacement", "EPSchedule"],
       swiftSettings: strict),
     .testTarget(
       name: "EPCostTests",
-      dependencies: ["EPCost", "EPCompiler", "EPModel", "EPPlan", "EPIR", "EPSchedule"],
+      dependencies: [
+        "EPCost", "EPCompiler", "EPModel", "EPPlacement", "EPPlan", "EPIR", "EPSchedule",
+      ],
       swiftSettings: strict),
 
     // Modulo schedules of loop bodies, as pure data. A leaf.
@@ -91,7 +96,8 @@ let package = Package(
     .testTarget(
       name: "EPCompilerTests",
       dependencies: [
-        "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan", "EPTestSupport",
+        "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlacement", "EPPlan",
+        "EPTestSupport",
       ],
       exclude: ["Goldens"], swiftSettings: strict),
 
@@ -100,7 +106,7 @@ let package = Package(
       name: "EPTestSupport", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan", "EPCompiler"],
       path: "Tests/EPTestSupport", swiftSettings: strict),
     .testTarget(
-      name: "EPPlanTests", dependencies: ["EPPlan", "EPCompiler", "EPTestSupport"],
+      name: "EPPlanTests", dependencies: ["EPPlan", "EPCompiler", "EPPlacement", "EPTestSupport"],
       swiftSettings: strict),
 
     // The command: thin.
@@ -109,12 +115,13 @@ let package = Package(
       dependencies: [
         "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPCompiler", "EPModelLoader",
         "EPHuggingFace", "EPReport", "EPRuntime", "EPBackend", "EPBackendCPU", "EPCheckpoint",
-        "EPReference", "EPPlacement",
+        "EPReference", "EPPlacement", "EPPlugin", "EPExport", "EPBackendMPI",
         "EPTokenizer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     // The command as a user runs it; it is built with the tests.
-    .testTarget(name: "EpcTests", dependencies: ["epc"], swiftSettings: strict),
+    .testTarget(
+      name: "EpcTests", dependencies: ["epc"], exclude: ["Fixtures"], swiftSettings: strict),
 
     // What is in a plan, for people: summaries, listings and pictures.
     .target(
@@ -126,6 +133,16 @@ let package = Package(
         "EPReport", "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan", "EPTestSupport",
       ],
       swiftSettings: strict),
+
+    // Plans for the engines people deploy: launch commands, manifests, preflight checks.
+    .target(
+      name: "EPExport", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPPlacement"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EPExportTests",
+      dependencies: [
+        "EPExport", "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan", "EPTestSupport",
+      ], swiftSettings: strict),
 
     // Checkpoints: safetensors files, mapped and read by slice; the conversions are C.
     .target(name: "CEPCheckpoint", cSettings: strictC),
@@ -146,10 +163,29 @@ let package = Package(
     // What a backend implements: devices and transports.
     .target(name: "EPBackend", dependencies: ["EPModel", "EPIR", "EPPlan"], swiftSettings: strict),
 
+    // The C interface of backends in shared libraries, and what makes devices of such.
+    .target(name: "CEPBackend", cSettings: strictC),
+    .target(
+      name: "EPPlugin",
+      dependencies: [
+        "CEPBackend", "CEPSystem", "EPSystem", "EPModel", "EPJSON", "EPBackend", "EPBackendCPU",
+      ], swiftSettings: strict),
+
     // The CPU device.
     .target(
       name: "EPBackendCPU", dependencies: ["CEPKernels", "EPModel", "EPBackend"],
       path: "plugins/cpu", swiftSettings: strict),
+
+    // Ranks as MPI processes; MPI itself is loaded at run time, see plugins/mpi/build.
+    .target(name: "CEPMPI", cSettings: strictC),
+    .target(
+      name: "EPBackendMPI", dependencies: ["CEPMPI", "EPModel", "EPIR", "EPBackend"],
+      path: "plugins/mpi/Sources", swiftSettings: strict),
+    // benchmarks/mpi.sh
+    .executableTarget(
+      name: "epc-bench-mpi",
+      dependencies: ["EPBackend", "EPBackendCPU", "EPBackendMPI", "EPIR", "EPModel"],
+      swiftSettings: strict),
 
     // Models out of Hugging Face configs.
     .target(name: "EPHuggingFace", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
@@ -160,8 +196,9 @@ let package = Package(
     // The executor: weights, caches, steps, sampling.
     .target(
       name: "EPRuntime",
-      dependencies: ["CEPKernels", "EPModel", "EPIR", "EPPlan", "EPBackend", "EPCheckpoint"],
-      swiftSettings: strict),
+      dependencies: [
+        "CEPKernels", "EPModel", "EPIR", "EPPlan", "EPPlacement", "EPBackend", "EPCheckpoint",
+      ], swiftSettings: strict),
 
     // Reference checkpoints: what must come out, and how near it is.
     .target(
@@ -173,7 +210,7 @@ let package = Package(
     .testTarget(
       name: "EPRuntimeTests",
       dependencies: [
-        "CEPKernels", "EPModel", "EPJSON", "EPIR", "EPCost", "EPPlan", "EPCompiler",
+        "CEPKernels", "EPModel", "EPJSON", "EPIR", "EPCost", "EPPlacement", "EPPlan", "EPCompiler",
         "EPCheckpoint", "EPHuggingFace", "EPBackend", "EPBackendCPU", "EPRuntime", "EPReference",
       ], exclude: ["Fixtures"], swiftSettings: strict),
   ]

@@ -1,6 +1,7 @@
 public import EPCost
 internal import EPIR
 public import EPModel
+public import EPPlacement
 public import EPPlan
 
 /// What to compile a model for. What is nil, the compiler chooses, and says so in the plan.
@@ -46,13 +47,14 @@ public struct CompileRequest: Sendable {
   public var precision: Precision?
   /// Routed rows a rank must have room for, as a multiple of an even share.
   public var capacityFactor: Double
-  /// Tokens that each logical expert gets, a row for each layer with experts, in order; alike where
-  /// nil. Experts are placed for them.
-  public var loads: [[Double]]?
-  /// How exchanges and compute may overlap.
-  public var overlap: Overlap
+  /// Tokens that each logical expert gets; alike where nil. Experts are placed for them.
+  public var loads: LoadSource?
   /// Measurements that durations of kernels follow; peaks and stated efficiencies without.
   public var calibration: Calibration
+  /// How replicas of an expert share its tokens.
+  public var sharing: ExpertPlacement.Sharing
+  /// How exchanges and compute may overlap.
+  public var overlap: Overlap
 
   /// How exchanges and compute may overlap.
   public enum Overlap: Hashable, Sendable {
@@ -71,8 +73,9 @@ public struct CompileRequest: Sendable {
     context = 4096
     activations = .bf16
     capacityFactor = 2
-    overlap = .none
     calibration = .none
+    sharing = .turn
+    overlap = .none
   }
 }
 

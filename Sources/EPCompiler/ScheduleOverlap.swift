@@ -1,6 +1,7 @@
 internal import EPCost
 internal import EPIR
 internal import EPModel
+internal import EPPlacement
 internal import EPPlan
 
 extension Compiler {
@@ -96,7 +97,10 @@ struct OverlapDecision {
       pool, precision: compilation.program.precision,
       model: CostModel(compilation.cluster.hardware, calibration: compilation.request.calibration),
       devicesPerNode: compilation.cluster.devicesPerNode)
-    estimator.loads = compilation.routedLoads(ofPool: index)
+    if let source = compilation.request.loads {
+      // Loads that do not fit the pool have been refused when experts were placed.
+      do { estimator.loads = try source.loads(of: pool) } catch { return nil }
+    }
     let usesNormal = pool.functions.contains { function in
       function.function.operations.contains {
         $0.kind == .dispatch && $0.attributes.text("algorithm") != "low_latency"
@@ -258,14 +262,5 @@ extension Compilation {
         $0.kind == .route && $0.attributes["capacity_factor"] != nil
       }
     }
-  }
-
-  /// The loads of a pool's layers with experts, as far as they are given.
-  fileprivate func routedLoads(ofPool index: Int) -> RoutedLoads {
-    let pool = pools[index]
-    let drafts = Set(pool.drafts.flatMap(\.layers))
-    let layers = Set(pool.placements.flatMap(\.layers)).subtracting(drafts).sorted()
-    return RoutedLoads(
-      byLayer: Dictionary(uniqueKeysWithValues: zip(layers, request.loads ?? []).map { ($0, $1) }))
   }
 }

@@ -55,7 +55,7 @@ struct CompileCommand: ParsableCommand {
       }
       var request = try flags.request()
       request.overlap = try overlapWish()
-      if request.overlap != .none {
+      if request.overlap != .none && request.loads == nil {
         request.calibration = try Calibration(
           catalog: HardwareCatalog.standard(
             environment: Terminal.environment, executable: Terminal.executable))
