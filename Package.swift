@@ -64,11 +64,14 @@ let package = Package(
 
     // Hardware and clusters; what operations and whole plans cost on them.
     .target(
-      name: "EPCost", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPPlacement"],
+      name: "EPCost",
+      dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPPlacement", "EPSchedule"],
       swiftSettings: strict),
     .testTarget(
       name: "EPCostTests",
-      dependencies: ["EPCost", "EPCompiler", "EPModel", "EPPlacement", "EPPlan", "EPIR"],
+      dependencies: [
+        "EPCost", "EPCompiler", "EPModel", "EPPlacement", "EPPlan", "EPIR", "EPSchedule",
+      ],
       swiftSettings: strict),
 
     // Modulo schedules of loop bodies, as pure data. A leaf.

@@ -107,8 +107,17 @@ public final class PoolRunner<D: Device> {
 
   private func output(of group: Int, sampled: [Int]) throws(ExecutionError) -> StepOutput {
     var output = StepOutput(logits: [], sampled: sampled, hidden: [])
+    for batch in 0..<pool.microBatches {
+      for rank in ranks { rank.select(batch) }
+      try append(group, to: &output)
+    }
+    return output
+  }
+
+  /// Adds what the selected micro-batch of a data group made.
+  private func append(_ group: Int, to output: inout StepOutput) throws(ExecutionError) {
     let first = (pool.mesh.pp - 1) * pool.mesh.stageRanks + group * pool.mesh.tp
-    output.logits = try share(first) { executor(first)?.output("logits")?.place.floats ?? [] }
+    output.logits += try share(first) { executor(first)?.output("logits")?.place.floats ?? [] }
     for rank in first..<(first + pool.mesh.tp) {
       let hidden = try share(rank) {
         // Without tensor parallelism a rank has all rows, otherwise its own; it says which.
@@ -119,7 +128,6 @@ public final class PoolRunner<D: Device> {
       output.hidden += hidden.dropFirst()
       if hasAll == 1 { break }
     }
-    return output
   }
 
   /// States of a sequence that cannot be rolled back by position, to go back to.
