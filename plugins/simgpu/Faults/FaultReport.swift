@@ -110,8 +110,15 @@ extension PoolSimulation {
           place: "kernels take \(Text.decimal(ratio, digits: 2)) times the median's",
           noticedAfter: seconds)
       case .slowLink:
+        guard let routing = stages[stage].routings.first else { return nil }
+        let felt = clocks[stage].felt(routing.into).array
+        let ratio = Double(felt[rank]) / Double(Swift.max(felt.sorted()[felt.count / 2], 1))
+        guard ratio > 1.1 else { return nil }
         return FaultReport(
-          fault: fault, place: "its exchanges end last", noticedAfter: seconds)
+          fault: fault,
+          place:
+            "its links are in use \(Text.decimal(ratio, digits: 2)) times as long as the median's",
+          noticedAfter: seconds)
       case .lostRank, .hungCollective, .deviceError: return nil
       }
     }
