@@ -76,8 +76,8 @@ extension Compiler {
 private struct PlacementTally {
   private var global: [PlacementTime] = []
   private var hierarchical: [PlacementTime] = []
+  private var chosen: [PlacementTime] = []
   private var kept = 0
-  private var layers = 0.0
 
   mutating func add(
     _ global: PlacementTime, _ hierarchical: PlacementTime, layers: Int, isKept: Bool
@@ -85,6 +85,7 @@ private struct PlacementTally {
     for _ in 0..<layers {
       self.global.append(global)
       self.hierarchical.append(hierarchical)
+      chosen.append(isKept ? hierarchical : global)
     }
     if isKept { kept += layers }
   }
@@ -101,6 +102,7 @@ private struct PlacementTally {
         : "the experts of a group stay in a node in \(kept) of \(count) layers"
     return choice + ": a layer's experts and exchange take \(text(hierarchical)) so, "
       + "\(text(global)) with experts over all ranks"
+      + (kept > 0 && kept < count ? ", \(text(chosen)) as chosen" : "")
   }
 
   private func text(_ times: [PlacementTime]) -> String {

@@ -37,12 +37,17 @@ struct LayerSearch {
   private let weights: [Double]
   private let ranks: Int
   private let slotsPerRank: Int
+  /// Experts from heavy to light.
+  private let heaviestFirst: [Int]
 
   /// Searches.
   init(weights: [Double], ranks: Int, slotsPerRank: Int, effort: Effort) {
     self.weights = weights
     self.ranks = ranks
     self.slotsPerRank = slotsPerRank
+    heaviestFirst = weights.indices.sorted {
+      weights[$0] != weights[$1] ? weights[$0] > weights[$1] : $0 < $1
+    }
     let fewest = ReplicaCounts.smallestLargestPiece(
       weights: weights, slots: ranks * slotsPerRank, most: ranks)
     var largest = 0.0
@@ -184,8 +189,7 @@ struct LayerSearch {
     var counts = weights.map { max(1, min(ranks, Int(($0 / cap).rounded(.up)))) }
     var left = ranks * slotsPerRank - counts.reduce(0, +)
     if left < 0 { return nil }
-    let single = weights.indices.filter { counts[$0] == 1 }
-      .sorted { weights[$0] != weights[$1] ? weights[$0] > weights[$1] : $0 < $1 }
+    let single = heaviestFirst.filter { counts[$0] == 1 }
     for expert in splitsLight ? single.reversed() : single where left > 0 && ranks > 1 {
       counts[expert] = 2
       left -= 1

@@ -40,16 +40,18 @@ extension LayerState {
     var best = full * (1 - 1e-12)
     var found: (Int, Int)?
     let first = rank &* slotsPerRank
+    // The hottest loop of the balancer: all indices are slots of ranks, so none is checked again.
+    let (loads, sizes) = (load.span, size.span)
     for other in order {
-      let room = load[other]
+      let room = unsafe loads[unchecked: other]
       if room >= best { break }
       let start = other &* slotsPerRank
       for slot in first..<(first &+ slotsPerRank) {
-        let piece = size[slot]
+        let piece = unsafe sizes[unchecked: slot]
         // Both end below `best` only if the difference is in this range.
         if piece <= full - best { continue }
         for candidate in start..<(start &+ slotsPerRank) {
-          let difference = piece - size[candidate]
+          let difference = unsafe piece - sizes[unchecked: candidate]
           if difference <= full - best || room + difference >= best { continue }
           if holds(slots[slot], other) || holds(slots[candidate], rank) { continue }
           best = max(full - difference, room + difference)

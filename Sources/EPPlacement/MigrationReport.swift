@@ -26,19 +26,24 @@ public struct MigrationReport: Sendable {
   public let bytesPerStep: Int
   /// How much loads vary from a window to the next, as a standard deviation of their logarithm.
   public let drift: Double
-  /// The new placement of each layer, judged by the new loads.
+  /// How replicas share tokens: what balances are of.
+  public let sharing: Rebalancer.Sharing
+  /// The new placement of each layer, judged by the new loads as if replicas shared evenly.
   public let placements: [LayerPlacement]
+  /// Mean over fullest rank of each layer for the new loads, replicas sharing as they will.
+  public let balances: [Double]
 
   /// Rebalances from the placement in force, with at most `budget` copies.
   ///
   /// - Parameter previous: the loads of the window before, which tell how much loads drift.
   public init(
     from old: [[Int]], loads: ExpertLoads, previous: ExpertLoads? = nil, shape: PlacementShape,
-    budget: Int, expertBytes: Int, bytesPerStep: Int
+    budget: Int, expertBytes: Int, bytesPerStep: Int, sharing: Rebalancer.Sharing = .even
   ) throws(PlacementError) {
+    self.sharing = sharing
     drift = previous.map { Rebalancer.drift(from: $0, to: loads) } ?? 0.1
     let all = shape.slots * loads.rows.count
-    let rebalancer = Rebalancer(shape: shape, drift: drift)
+    let rebalancer = Rebalancer(shape: shape, drift: drift, sharing: sharing)
     let front = try rebalancer.front(from: old, for: loads, budget: max(budget, all / 5))
     var rows: [Row] = []
     for parts in [0, 5, 10, 20, 50, 100, 200] {
@@ -51,8 +56,10 @@ public struct MigrationReport: Sendable {
     for (slots, placement) in zip(old, anew) {
       moved += shape.copies(from: slots, to: placement.slots)
     }
+    let balances = try MigrationReport.balances(
+      of: anew.map(\.slots), loads: loads, shape: shape, sharing)
     rows.append(
-      Row(copies: moved, balance: MigrationReport.mean(anew.map(\.balance)), expected: .nan))
+      Row(copies: moved, balance: MigrationReport.mean(balances), expected: .nan))
     self.rows = rows
     let points = front.points(budget: budget)
     chosen = MigrationReport.row(points)
@@ -63,9 +70,28 @@ public struct MigrationReport: Sendable {
         slots: slots, rankLoads: shape.rankLoads(slots: slots, weights: other.1),
         bound: other.0.bound, greedyMost: other.0.greedyMost)
     }
+    self.balances = try MigrationReport.balances(
+      of: migration.slots, loads: loads, shape: shape, sharing)
     self.shape = shape
     layers = loads.layers
     self.bytesPerStep = bytesPerStep
+  }
+
+  /// Mean over fullest rank of each layer, replicas sharing as they will.
+  private static func balances(
+    of slots: [[Int]], loads: ExpertLoads, shape: PlacementShape, _ sharing: Rebalancer.Sharing
+  ) throws(PlacementError) -> [Double] {
+    var balances: [Double] = []
+    for (slots, weights) in zip(slots, loads.rows) {
+      let ranks = shape.rankLoads(slots: slots, weights: weights)
+      let mean = ranks.reduce(0, +) / Double(shape.ranks)
+      var most = ranks.max() ?? 0
+      if sharing == .split {
+        most = try TokenSplit(shape: shape, slots: slots).shares(weights: weights).most
+      }
+      balances.append(most > 0 ? min(mean / most, 1) : 1)
+    }
+    return balances
   }
 
   private static func row(_ points: [RebalancePoint]) -> Row {
@@ -99,7 +125,9 @@ public struct MigrationReport: Sendable {
     front.add(cells("chosen", chosen))
     var text =
       "\(layers.count) layers of \(shape.experts) experts in \(shape.slots) slots of \(shape.ranks) "
-      + "ranks; loads drift by \(fixed(drift * 100, 1)) % a window\n" + front.text
+      + "ranks; loads drift by \(fixed(drift * 100, 1)) % a window; "
+      + (sharing == .split ? "batches are split over replicas" : "replicas share evenly") + "\n"
+      + front.text
     let most = gibibytes(migration.worstStepBytes)
     text +=
       "\n\(migration.copies) copies in \(migration.steps.count) steps, at most \(most) GiB into or "
@@ -123,11 +151,11 @@ public struct MigrationReport: Sendable {
   /// The same for programs, each copy with its slot, expert, ranks and link; and the placement, which
   /// `PlacedLayers` reads.
   public var document: Document {
-    let balances = placements.map(\.balance)
     return .object([
       "experts": .int(shape.experts), "ranks": .int(shape.ranks),
       "slots_per_rank": .int(shape.slotsPerRank), "nodes": .int(shape.nodes),
       "groups": .int(shape.groups), "drift": .real(drift),
+      "sharing": .text(sharing == .split ? "batch" : "turn"),
       "front": .list(
         rows.map { row in
           .object([
@@ -141,7 +169,6 @@ public struct MigrationReport: Sendable {
         layers.indices.map { index in
           .object([
             "layer": .int(layers[index]), "balance": .real(balances[index]),
-            "bound": .real(placements[index].balanceBound),
             "slots": .ints(placements[index].slots),
           ])
         }),

@@ -5,7 +5,7 @@
 struct SplitSearch {
   /// Draws of loads to come, moves tried for a step, and rounds of filling for a trial.
   struct Effort: Hashable, Sendable {
-    var scenarios = 8
+    var scenarios = 24
     var tries = 48
     var rounds = 3
     var failures = 3

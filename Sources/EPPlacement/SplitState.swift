@@ -10,8 +10,11 @@ struct SplitState {
   private(set) var slots: [Int]
   /// The slots of each expert.
   private(set) var places: [[Int]]
-  /// The mean over scenarios of the fullest rank, in units of the mean rank.
+  /// The mean over scenarios of the fullest rank, in units of the mean rank and smoothed: the norm of
+  /// power 32 over ranks, so that it matters too how many ranks are nearly the fullest.
   private(set) var most = 0.0
+  /// The same for each scenario.
+  private var smoothed: [Double]
   /// The fullest rank under the loads given, in the same units.
   private(set) var mostNow = 0.0
   /// How much each rank is among the fullest, over all scenarios.
@@ -53,6 +56,7 @@ struct SplitState {
     slotLoads = Array(repeating: 0, count: scenarios.count * slots.count)
     rankLoads = Array(repeating: 0, count: scenarios.count * ranks)
     heat = Array(repeating: 0, count: ranks)
+    smoothed = Array(repeating: 0, count: scenarios.count)
     for (scenario, row) in scenarios.enumerated() {
       for (slot, expert) in slots.enumerated() {
         let load = row[expert] / Double(places[expert].count)
@@ -69,16 +73,17 @@ struct SplitState {
     most = 0
     for rank in 0..<ranks { heat[rank] = 0 }
     for scenario in scenarios.indices {
-      let fullest = fill(scenario, replicated, rounds)
-      if scenario == 0 { mostNow = fullest }
-      most += fullest / Double(scenarios.count)
+      smoothed[scenario] = fill(scenario, replicated, rounds)
+      most += smoothed[scenario] / Double(scenarios.count)
       for rank in 0..<ranks {
-        heat[rank] += exponential(30 * (rankLoads[scenario * ranks + rank] - 1))
+        let load = rankLoads[scenario * ranks + rank]
+        if scenario == 0 { mostNow = rank == 0 ? load : max(mostNow, load) }
+        heat[rank] += SplitState.power32(load)
       }
     }
   }
 
-  /// The mean fullest rank after a move, or nil where it is no better than `bound`.
+  /// `most` after a move, or nil where it is no better than `bound`.
   ///
   /// Works in place and undoes what it did.
   mutating func trial(_ move: Move, below bound: Double, rounds: Int) -> Double? {
@@ -89,13 +94,16 @@ struct SplitState {
     apply(move)
     let replicated = places.indices.filter { places[$0].count > 1 }
     var sum = 0.0
+    var before = 0.0
     var result: Double?
-    let limit = bound * Double(scenarios.count)
     for scenario in scenarios.indices {
       sum += fill(scenario, replicated, rounds)
-      // No scenario's fullest rank is below the mean.
-      if sum + Double(scenarios.count - 1 - scenario) >= limit { break }
-      if scenario == scenarios.count - 1 { result = sum / Double(scenarios.count) }
+      before += smoothed[scenario]
+      // What helps in none of the first few helps in few.
+      if scenario == scenarios.count / 3 && sum >= before { break }
+      if scenario == scenarios.count - 1 && sum < bound * Double(scenarios.count) {
+        result = sum / Double(scenarios.count)
+      }
     }
     undo(move, was: old)
     slotLoads = savedSlots
@@ -111,7 +119,7 @@ struct SplitState {
 }
 
 extension SplitState {
-  /// Lets each expert in turn fill the emptiest of its ranks first; the fullest rank after that.
+  /// Lets each expert in turn fill the emptiest of its ranks first; the smoothed fullest rank then.
   private mutating func fill(_ scenario: Int, _ replicated: [Int], _ rounds: Int) -> Double {
     let slotBase = scenario * slots.count
     let rankBase = scenario * ranks
@@ -125,9 +133,17 @@ extension SplitState {
       }
       if moved < 1e-6 { break }
     }
-    var most = 0.0
-    for rank in rankBase..<(rankBase + ranks) { most = max(most, rankLoads[rank]) }
-    return most
+    var sum = 0.0
+    for rank in rankBase..<(rankBase + ranks) { sum += SplitState.power32(rankLoads[rank]) }
+    return power(sum, 1 / 32)
+  }
+
+  private static func power32(_ x: Double) -> Double {
+    let square = x * x
+    let fourth = square * square
+    let eighth = fourth * fourth
+    let sixteenth = eighth * eighth
+    return sixteenth * sixteenth
   }
 
   /// Two slots share so that their ranks are as even as can be; the load that moved.

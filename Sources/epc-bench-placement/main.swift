@@ -12,8 +12,16 @@ func fail(_ message: String) -> Never {
 guard let folder = unsafe getenv("EPC_NUMBERS") else {
   fail("EPC_NUMBERS must name the folder with results.json and loads/")
 }
+let wanted = CommandLine.arguments.dropFirst()
+let parts = wanted.compactMap { PlacementBenchmark.Part(rawValue: $0) }
+if parts.count < wanted.count {
+  fail("name some of \(PlacementBenchmark.Part.allCases.map(\.rawValue)), or nothing for all")
+}
 do {
-  print(try PlacementBenchmark.run(folder: unsafe String(cString: folder)), terminator: "")
+  let tables = try PlacementBenchmark.run(
+    folder: unsafe String(cString: folder),
+    parts: parts.isEmpty ? PlacementBenchmark.Part.allCases : parts)
+  print(tables, terminator: "")
 } catch {
   fail(error.description)
 }

@@ -68,8 +68,10 @@ struct KernelPlanner {
         operations: kernel.operations, bytes: kernel.bytes, bound: work.bound(taking: time.value)))
   }
 
-  mutating func plan() {
-    for index in function.operations.indices where !isDone.contains(index) {
+  /// Plans all operations, or those that are wanted.
+  mutating func plan(where isWanted: (Operation) -> Bool = { _ in true }) {
+    for index in function.operations.indices
+    where !isDone.contains(index) && isWanted(function.operations[index]) {
       plan(index)
     }
   }

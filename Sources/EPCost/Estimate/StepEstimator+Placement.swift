@@ -24,7 +24,11 @@ extension StepEstimator {
     var estimator = self
     estimator.pool.placements = [placement]
     var planner = KernelPlanner(estimator, function: placement.function, layer: layer)
-    planner.plan()
+    let values = planner.function.values
+    planner.plan { operation in
+      operation.kind == .dispatch || operation.kind == .combine
+        || operation.results.contains { values[$0].rows == .routed }
+    }
     var time = PlacementTime(
       experts: 0, exchange: 0, nodesVisited: 1, balance: 1 / planner.imbalance)
     for operation in planner.estimates {

@@ -43,12 +43,23 @@ public struct PlacementBenchmark: Sendable {
   let folder: String
   let threads: Int
 
-  /// Runs everything in the folder and gives the tables.
-  public static func run(folder: String, threads: Int = 2) throws(PlacementError) -> String {
+  /// A table of the report.
+  public enum Part: String, Hashable, Sendable, CaseIterable {
+    case configurations, drift, batches
+  }
+
+  /// Runs parts, or everything, with what is in the folder, and gives the tables.
+  public static func run(
+    folder: String, parts: [Part] = Part.allCases, threads: Int = 2
+  ) throws(PlacementError) -> String {
     var benchmark = PlacementBenchmark(folder: folder, threads: threads)
-    try benchmark.runConfigurations()
-    try benchmark.runDrift()
-    try benchmark.runBatches()
+    for part in parts {
+      switch part {
+      case .configurations: try benchmark.runConfigurations()
+      case .drift: try benchmark.runDrift()
+      case .batches: try benchmark.runBatches()
+      }
+    }
     return benchmark.text
   }
 

@@ -72,11 +72,12 @@ struct CompileCommand: ParsableCommand {
       for note in loaded.notes { Terminal.error("note: \(note)") }
       clock.lap("load the model")
       var plan = try Compiler.compile(Compilation(loaded.program, request)) { pass, compilation in
+        clock.lap(pass.name)
         if printAfter.contains("all") || printAfter.contains(pass.name) {
           Terminal.print("// after \(pass.name): \(pass.summary)\n\(compilation.text)\n")
         }
       }
-      clock.lap("compile and verify the plan")
+      clock.lap("verify the plan")
       for path in passes {
         plan = try plan.applying(pass: path)
         clock.lap("run \(path) and verify its plan")

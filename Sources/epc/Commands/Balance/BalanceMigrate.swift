@@ -30,6 +30,9 @@ struct BalanceMigrate: ParsableCommand {
   @Option(help: "Copies, in percent of all slots.")
   var budget: Double = 5
 
+  @Option(help: "How replicas share tokens, as the plan does: turn, or batch.")
+  var sharing: SharingFlag = .turn
+
   @Option(help: "The most bytes a rank receives, or sends, in a step.")
   var stepBytes: Int = 1 << 30
 
@@ -72,7 +75,8 @@ struct BalanceMigrate: ParsableCommand {
         let report = try MigrationReport(
           from: slots, loads: loads, previous: previous, shape: shape,
           budget: Int(budget / 100 * Double(shape.slots * slots.count)),
-          expertBytes: try known.bytes(), bytesPerStep: stepBytes)
+          expertBytes: try known.bytes(), bytesPerStep: stepBytes,
+          sharing: sharing.rebalancing)
         found = (report, loads)
       }
       guard let (report, loads) = found else { return }

@@ -33,6 +33,9 @@ struct BalanceSimulate: ParsableCommand {
   @Option(help: "Move experts only if the mean balance is below this.")
   var threshold: Double = 1
 
+  @Option(help: "How replicas share tokens: turn, or batch.")
+  var sharing: SharingFlag = .turn
+
   @Option(help: "The most bytes a rank receives, or sends, in a step.")
   var stepBytes: Int = 1 << 30
 
@@ -56,7 +59,8 @@ struct BalanceSimulate: ParsableCommand {
         report = try PolicyReport(
           budget.map {
             RebalancePolicy(
-              action: .partial(budget: $0 / 100), period: period, threshold: threshold)
+              action: .partial(budget: $0 / 100), period: period, threshold: threshold,
+              sharing: sharing.rebalancing)
           }, over: trace, in: simulation)
       }
       if let report { try format.print(report.text, report.document) }

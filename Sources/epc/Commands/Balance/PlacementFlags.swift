@@ -113,6 +113,13 @@ struct SlotFlags: ParsableArguments {
   }
 }
 
+/// What '--sharing' of 'epc balance' takes, as for 'epc compile'.
+enum SharingFlag: String, ExpressibleByArgument, CaseIterable {
+  case turn, batch
+
+  var rebalancing: Rebalancer.Sharing { self == .batch ? .split : .even }
+}
+
 /// Where a placement goes.
 struct PlacementOutput: ParsableArguments {
   @Option(name: .shortAndLong, help: "Write the placement, for 'epc balance migrate --from'.")
