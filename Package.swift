@@ -38,16 +38,18 @@ let package = Package(
 
     // Confined and bounded runs of other programs. C, since a forked child may not allocate.
     .target(name: "CEPSystem", cSettings: strictC),
-    // Through the loader's wrapper of the C interface, which spares a second one.
+    .target(name: "EPSystem", dependencies: ["CEPSystem"], swiftSettings: strict),
     .testTarget(
-      name: "CEPSystemTests", dependencies: ["CEPSystem", "EPModelLoader"],
+      name: "CEPSystemTests", dependencies: ["CEPSystem", "EPSystem", "EPModelLoader"],
       exclude: ["Fixtures"], swiftSettings: strict),
 
     // From a model file to the model's bytes: compile, confine, run, cache.
-    .target(name: "EPModelLoader", dependencies: ["CEPSystem", "EPJSON"], swiftSettings: strict),
-    .testTarget(
-      name: "EPModelLoaderTests", dependencies: ["EPModelLoader"], exclude: ["Fixtures"],
+    .target(
+      name: "EPModelLoader", dependencies: ["CEPSystem", "EPSystem", "EPJSON"],
       swiftSettings: strict),
+    .testTarget(
+      name: "EPModelLoaderTests", dependencies: ["EPModelLoader", "EPSystem"],
+      exclude: ["Fixtures"], swiftSettings: strict),
 
     // Programs: reading, verifying, printing and parsing them; the mesh.
     .target(name: "EPIR", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
@@ -62,11 +64,16 @@ let package = Package(
 
     // Hardware and clusters; what operations and whole plans cost on them.
     .target(
-      name: "EPCost", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan"],
+      name: "EPCost", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPPlacement"],
       swiftSettings: strict),
     .testTarget(
-      name: "EPCostTests", dependencies: ["EPCost", "EPCompiler", "EPModel", "EPPlan", "EPIR"],
+      name: "EPCostTests",
+      dependencies: ["EPCost", "EPCompiler", "EPModel", "EPPlacement", "EPPlan", "EPIR"],
       swiftSettings: strict),
+
+    // Modulo schedules of loop bodies, as pure data. A leaf.
+    .target(name: "EPSchedule", swiftSettings: strict),
+    .testTarget(name: "EPScheduleTests", dependencies: ["EPSchedule"], swiftSettings: strict),
 
     // Where routed experts are put: balance, bounds, replicas, migrations.
     .target(name: "EPPlacement", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
@@ -86,7 +93,8 @@ let package = Package(
     .testTarget(
       name: "EPCompilerTests",
       dependencies: [
-        "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan", "EPTestSupport",
+        "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlacement", "EPPlan",
+        "EPTestSupport",
       ],
       exclude: ["Goldens"], swiftSettings: strict),
 
@@ -105,7 +113,7 @@ let package = Package(
       name: "EPTestSupport", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan", "EPCompiler"],
       path: "Tests/EPTestSupport", swiftSettings: strict),
     .testTarget(
-      name: "EPPlanTests", dependencies: ["EPPlan", "EPCompiler", "EPTestSupport"],
+      name: "EPPlanTests", dependencies: ["EPPlan", "EPCompiler", "EPPlacement", "EPTestSupport"],
       swiftSettings: strict),
 
     // The command: thin.
@@ -114,12 +122,14 @@ let package = Package(
       dependencies: [
         "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPCompiler", "EPModelLoader",
         "EPHuggingFace", "EPReport", "EPRuntime", "EPBackend", "EPBackendCPU", "EPCheckpoint",
-        "EPReference", "EPPlacement", "EPSearch",
+        "EPReference", "EPPlacement", "EPPlugin", "EPConformance", "EPExport", "EPBackendMPI",
+        "EPSearch",
         "EPTokenizer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     // The command as a user runs it; it is built with the tests.
-    .testTarget(name: "EpcTests", dependencies: ["epc"], swiftSettings: strict),
+    .testTarget(
+      name: "EpcTests", dependencies: ["epc"], exclude: ["Fixtures"], swiftSettings: strict),
 
     // What is in a plan, for people: summaries, listings and pictures.
     .target(
@@ -131,6 +141,16 @@ let package = Package(
         "EPReport", "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan", "EPTestSupport",
       ],
       swiftSettings: strict),
+
+    // Plans for the engines people deploy: launch commands, manifests, preflight checks.
+    .target(
+      name: "EPExport", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPPlacement"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EPExportTests",
+      dependencies: [
+        "EPExport", "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan", "EPTestSupport",
+      ], swiftSettings: strict),
 
     // Checkpoints: safetensors files, mapped and read by slice; the conversions are C.
     .target(name: "CEPCheckpoint", cSettings: strictC),
@@ -151,10 +171,41 @@ let package = Package(
     // What a backend implements: devices and transports.
     .target(name: "EPBackend", dependencies: ["EPModel", "EPIR", "EPPlan"], swiftSettings: strict),
 
+    // The C interface of backends in shared libraries, and what makes devices of such.
+    .target(name: "CEPBackend", cSettings: strictC),
+    .target(
+      name: "EPPlugin",
+      dependencies: [
+        "CEPBackend", "CEPSystem", "EPSystem", "EPModel", "EPJSON", "EPBackend", "EPBackendCPU",
+      ], swiftSettings: strict),
+
+    // Whether a backend does what the operations mean: what 'epc conformance' runs.
+    .target(
+      name: "EPConformance",
+      dependencies: [
+        "EPModel", "EPJSON", "EPIR", "EPCost", "EPPlan", "EPCompiler", "EPBackend", "EPBackendCPU",
+        "EPRuntime",
+      ], swiftSettings: strict),
+    .testTarget(
+      name: "EPPluginTests",
+      dependencies: ["EPPlugin", "EPConformance", "EPBackend", "EPBackendCPU", "EPModel"],
+      exclude: ["Fixtures"], swiftSettings: strict),
+
     // The CPU device.
     .target(
       name: "EPBackendCPU", dependencies: ["CEPKernels", "EPModel", "EPBackend"],
       path: "plugins/cpu", swiftSettings: strict),
+
+    // Ranks as MPI processes; MPI itself is loaded at run time, see plugins/mpi/build.
+    .target(name: "CEPMPI", cSettings: strictC),
+    .target(
+      name: "EPBackendMPI", dependencies: ["CEPMPI", "EPModel", "EPIR", "EPBackend"],
+      path: "plugins/mpi/Sources", swiftSettings: strict),
+    // benchmarks/mpi.sh
+    .executableTarget(
+      name: "epc-bench-mpi",
+      dependencies: ["EPBackend", "EPBackendCPU", "EPBackendMPI", "EPIR", "EPModel"],
+      swiftSettings: strict),
 
     // Models out of Hugging Face configs.
     .target(name: "EPHuggingFace", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
@@ -165,8 +216,9 @@ let package = Package(
     // The executor: weights, caches, steps, sampling.
     .target(
       name: "EPRuntime",
-      dependencies: ["CEPKernels", "EPModel", "EPIR", "EPPlan", "EPBackend", "EPCheckpoint"],
-      swiftSettings: strict),
+      dependencies: [
+        "CEPKernels", "EPModel", "EPIR", "EPPlan", "EPPlacement", "EPBackend", "EPCheckpoint",
+      ], swiftSettings: strict),
 
     // Reference checkpoints: what must come out, and how near it is.
     .target(
@@ -178,7 +230,7 @@ let package = Package(
     .testTarget(
       name: "EPRuntimeTests",
       dependencies: [
-        "CEPKernels", "EPModel", "EPJSON", "EPIR", "EPCost", "EPPlan", "EPCompiler",
+        "CEPKernels", "EPModel", "EPJSON", "EPIR", "EPCost", "EPPlacement", "EPPlan", "EPCompiler",
         "EPCheckpoint", "EPHuggingFace", "EPBackend", "EPBackendCPU", "EPRuntime", "EPReference",
       ], exclude: ["Fixtures"], swiftSettings: strict),
   ]

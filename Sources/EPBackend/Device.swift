@@ -17,11 +17,20 @@ public protocol Device: Sendable {
   /// - Throws: `BackendError.unsupported` where the device cannot run it.
   func makeKernel(_ operation: OpDescription) throws(BackendError) -> Kernel
 
+  /// The form that a kernel wants a weight in, by its place among the operands; nil for plain reals,
+  /// which is what a device that does not say gets.
+  func form(ofOperand operand: Int, of kernel: Kernel) -> WeightForm?
+
+  /// Makes one matrix of a weight ready, out of row-major reals.
+  func prepare(_ matrix: Memory, as form: WeightForm, to result: Memory)
+
   /// Takes memory of the device, zero at first.
   func allocate(bytes: Int) -> Storage
 
   /// Runs an operation on the rows of a step.
-  func run(_ kernel: Kernel, _ arguments: OpArguments, _ step: StepState)
+  ///
+  /// - Throws: `BackendError.failed` where the device gives up.
+  func run(_ kernel: Kernel, _ arguments: OpArguments, _ step: StepState) throws(BackendError)
 
   /// `result[i] = x[rows[i]]` for rows of `width` reals, times `scales[i]` if given.
   func pack(
@@ -91,6 +100,8 @@ public struct OpDescription: Sendable {
   /// The type of the operand in each role of the specification, in its order; nil where absent,
   /// and for caches. A role that repeats takes as many places as it has operands.
   public var operands: [TensorType?]
+  /// What each operand that is a weight is for, in the same places; nil for others.
+  public var weightRoles: [WeightDeclaration.Role?]
   /// The types of what it makes.
   public var results: [TensorType]
   /// Slots for experts of the rank; 0 where the operation has nothing to do with experts.
@@ -101,6 +112,10 @@ public struct OpDescription: Sendable {
     kind = operation.kind
     attributes = operation.attributes
     operands = operation.references.map { $0.flatMap { function.type(of: $0) } }
+    weightRoles = operation.references.map { reference in
+      guard case .weight(let index)? = reference else { return nil }
+      return function.weights[index].role
+    }
     results = operation.results.map { function.values[$0] }
     slots = 0
     for case .weight(let index)? in operation.references {
@@ -148,6 +163,12 @@ public enum BackendError: Error, Hashable, Sendable {
   case unsupported(operation: String, reason: String)
   /// A collective can never complete: ranks that should meet do something else.
   case mismatch(rank: Int, reason: String)
+  /// The backend gave up, in its own words.
+  case failed(backend: String, reason: String)
+  /// The backend stopped, as it was asked to.
+  case cancelled
+  /// Other processes cannot be reached.
+  case transport(String)
 }
 
 extension BackendError: CustomStringConvertible {
@@ -157,6 +178,9 @@ extension BackendError: CustomStringConvertible {
     case .unsupported(let operation, let reason):
       return "the device cannot run '\(operation)': \(reason)"
     case .mismatch(let rank, let reason): return "rank \(rank): \(reason)"
+    case .failed(let backend, let reason): return "the backend '\(backend)' failed: \(reason)"
+    case .cancelled: return "cancelled"
+    case .transport(let reason): return reason
     }
   }
 }

@@ -1,6 +1,7 @@
 public import EPCost
 public import EPIR
 public import EPModel
+public import EPPlacement
 public import EPPlan
 
 /// What to compile a model for. What is nil, the compiler chooses, and says so in the plan.
@@ -76,9 +77,12 @@ public struct CompileRequest: Sendable {
   public var precision: Precision?
   /// Routed rows a rank must have room for, as a multiple of an even share.
   public var capacityFactor: Double
-  /// Tokens that each logical expert gets, a row for each layer with experts, in order; alike where
-  /// nil. Experts are placed for them.
-  public var loads: [[Double]]?
+  /// Tokens that each logical expert gets; alike where nil. Experts are placed for them.
+  public var loads: LoadSource?
+  /// Measurements that durations of kernels follow; peaks and stated efficiencies without.
+  public var calibration: Calibration
+  /// How replicas of an expert share its tokens.
+  public var sharing: ExpertPlacement.Sharing
 
   /// Makes a request.
   public init(hardware: Hardware, pools: [PoolRequest] = [PoolRequest(.unified)]) {
@@ -87,6 +91,8 @@ public struct CompileRequest: Sendable {
     context = 4096
     activations = .bf16
     capacityFactor = 2
+    calibration = .none
+    sharing = .turn
   }
 }
 

@@ -33,6 +33,9 @@ public enum Compiler {
       name: "split-pipeline", summary: "cut the layers into stages that send and receive",
       run: splitPipeline),
     Pass(
+      name: "choose-placement",
+      summary: "keep the experts of a group in a node where that costs less", run: choosePlacement),
+    Pass(
       name: "assign-streams", summary: "put kernels and collectives on streams",
       run: assignStreams),
     Pass(

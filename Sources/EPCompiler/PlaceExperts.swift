@@ -34,6 +34,9 @@ extension Compiler {
             function: function, layers: unplaced, experts: experts, slotsPerRank: slots,
             slots: try evenly(experts: experts, slotsPerRank: slots, ranks: ranks)))
       }
+      for place in compilation.pools[index].placements.indices {
+        compilation.pools[index].placements[place].sharing = compilation.request.sharing
+      }
       if compilation.request.loads != nil {
         compilation.decisions.append(
           "\(compilation.pools[index].role.rawValue): experts are placed for the given loads")
@@ -43,35 +46,23 @@ extension Compiler {
 
   /// The placements of a function's layers that there are loads for: all but MTP depths.
   private static func balanced(
-    _ compilation: Compilation, _ loads: [[Double]], _ function: Int, _ layers: [Int],
+    _ compilation: Compilation, _ source: LoadSource, _ function: Int, _ layers: [Int],
     _ experts: Int, _ slots: Int, _ ranks: Int
   ) throws(Diagnostics) -> [ExpertPlacement] {
-    let drafts = Set(compilation.program.drafts.flatMap(\.layers))
+    let program = compilation.program
+    let drafts = Set(program.drafts.flatMap(\.layers))
     let all = compilation.expertLayers.flatMap(\.layers).filter { !drafts.contains($0) }.sorted()
-    if loads.count != all.count {
-      throw Diagnostics(
-        "expert-loads",
-        "loads of \(loads.count) layers, and \(compilation.program.name) has \(all.count) with "
-          + "experts; give a row for each of those, in order")
-    }
-    var placements: [ExpertPlacement] = []
+    let own = layers.filter { !drafts.contains($0) }
+    if own.isEmpty { return [] }
     do throws(PlacementError) {
+      let loads = try source.loads(
+        layers: all, of: Set(program.calls.flatMap(\.layers)).count, experts: experts
+      ).matched(to: own.sorted(), of: -1)
       let shape = try PlacementShape(experts: experts, ranks: ranks, slotsPerRank: slots)
-      let rows = zip(all, loads).filter { layers.contains($0.0) }
-      if let wrong = rows.first(where: { $0.1.count != experts }) {
-        throw .shape("loads of \(wrong.1.count) experts for the \(experts) of layer \(wrong.0)")
-      }
-      if rows.isEmpty { return [] }
-      let placed = try ExpertBalancer(shape: shape).place(
-        ExpertLoads(rows: rows.map(\.1), layers: rows.map(\.0)))
-      for (row, placement) in zip(rows, placed) {
-        placements.append(
-          ExpertPlacement(
-            function: function, layers: [row.0], experts: experts, slotsPerRank: slots,
-            slots: placement.slots))
-      }
-    } catch { throw Diagnostics("expert-loads", error.description) }
-    return placements
+      return try ExpertPlacement.placed(loads, of: function, shape: shape)
+    } catch {
+      throw Diagnostics("expert-loads", "\(program.name): \(error.description)")
+    }
   }
 
   private static func slotsPerRank(

@@ -1,4 +1,5 @@
 import CEPSystem
+import EPSystem
 import Glibc
 
 /// The step that makes a program from a model file.

@@ -1,4 +1,5 @@
 import CEPSystem
+import EPSystem
 
 /// Turns a model file, one Swift file that declares `let model`, into the bytes of its model.
 ///

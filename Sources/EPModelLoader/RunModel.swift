@@ -1,4 +1,5 @@
 import CEPSystem
+import EPSystem
 import Glibc
 
 /// The step that runs a compiled model file, confined, and takes the model's bytes from it.

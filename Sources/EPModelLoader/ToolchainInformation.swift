@@ -1,4 +1,5 @@
 import EPJSON
+import EPSystem
 
 /// What `swiftc -print-target-info` says, as far as it is of use here.
 struct ToolchainInformation {

@@ -33,6 +33,8 @@ public struct BalanceReport: Sendable {
   public let layers: [Layer]
   /// Their placements.
   public let placements: [LayerPlacement]
+  /// Tokens of each rank of each layer with experts in order.
+  public let loadsInOrder: [[Double]]
   /// Seconds that placing all layers took; for people, never for artefacts.
   public let seconds: Double
 
@@ -45,13 +47,14 @@ public struct BalanceReport: Sendable {
     seconds = now() - start
     var layers: [Layer] = []
     let inOrder = (0..<shape.slots).map { $0 % shape.experts }
+    loadsInOrder = loads.rows.map { shape.rankLoads(slots: inOrder, weights: $0) }
     for (index, placement) in placements.enumerated() {
       let weights = loads.rows[index]
       let mean = placement.mean
       func balance(_ most: Double) -> Double { most > 0 ? min(mean / most, 1) : 1 }
       let counts = placement.counts(experts: shape.experts)
       let split = try TokenSplit(shape: shape, slots: placement.slots).shares(weights: weights)
-      let before = shape.rankLoads(slots: inOrder, weights: weights).max() ?? 0
+      let before = loadsInOrder[index].max() ?? 0
       layers.append(
         Layer(
           layer: loads.layers[index], before: balance(before),

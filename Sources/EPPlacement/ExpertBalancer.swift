@@ -1,6 +1,3 @@
-internal import Dispatch
-internal import Synchronization
-
 /// Places the routed experts of layers: how many slots each expert has, and which.
 ///
 /// Never worse than DeepSeek's greedy balancer where that gives a placement at all: it may put an
@@ -46,20 +43,9 @@ public struct ExpertBalancer: Sendable {
   public func place(_ loads: ExpertLoads) throws(PlacementError) -> [LayerPlacement] {
     for row in loads.rows { try check(row) }
     let rows = loads.rows
-    let empty = LayerPlacement(slots: [], rankLoads: [], bound: 0, greedyMost: 0)
-    let results = Mutex(Array(repeating: empty, count: rows.count))
-    let workers = min(threads, rows.count)
-    if workers < 2 { return rows.map { mode == .global ? placeGlobally($0) : placeByNode($0) } }
-    let next = Atomic(0)
-    DispatchQueue.concurrentPerform(iterations: workers) { _ in
-      while true {
-        let layer = next.add(1, ordering: .relaxed).oldValue
-        if layer >= rows.count { return }
-        let placed = mode == .global ? placeGlobally(rows[layer]) : placeByNode(rows[layer])
-        results.withLock { $0[layer] = placed }
-      }
+    return LayerThreads.map(rows.count, threads: threads) {
+      mode == .global ? placeGlobally(rows[$0]) : placeByNode(rows[$0])
     }
-    return results.withLock { $0 }
   }
 
   private func check(_ weights: [Double]) throws(PlacementError) {

@@ -36,6 +36,11 @@ public struct ExpertLoads: Hashable, Sendable {
   /// Logical experts of a layer.
   public var experts: Int { rows.first?.count ?? 0 }
 
+  /// The tokens of each expert of the model's layer of that number, if there are any.
+  public func row(ofLayer layer: Int) -> [Double]? {
+    layers.firstIndex(of: layer).map { rows[$0] }
+  }
+
   /// The loads of all layers together, for one placement that serves them all.
   public var sum: [Double] {
     var sum = Array(repeating: 0.0, count: experts)

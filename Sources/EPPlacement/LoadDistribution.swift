@@ -7,6 +7,9 @@ public enum LoadDistribution: Hashable, Sendable {
   /// Logarithms of loads are normally distributed with this standard deviation.
   case lognormal(sigma: Double)
 
+  /// What names of distributions begin with.
+  public static let names = ["uniform", "zipf", "lognormal"]
+
   /// Reads `uniform`, `zipf:1.0` or `lognormal:0.5`.
   public init(parsing text: String) throws(PlacementError) {
     let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)

@@ -23,6 +23,13 @@ public struct LoadTrace: Hashable, Sendable {
     try self.init(windows: windows)
   }
 
+  /// Reads a JSON file: see `init(json:)`.
+  public init(file path: String) throws(PlacementError) {
+    let bytes: [UInt8]
+    do { bytes = try JSONFile.read(path) } catch { throw .file(error.description) }
+    try self.init(json: bytes, source: path)
+  }
+
   /// Reads a JSON text `{"windows": [[[tokens, ...], ...], ...]}`.
   public init(json bytes: [UInt8], source: String) throws(PlacementError) {
     var windows: [ExpertLoads] = []

@@ -21,7 +21,8 @@ extension PlacementError: CustomStringConvertible {
     case .document(let source, let reason): "\(source): \(reason)"
     case .file(let message): message
     case .distribution(let name):
-      "'\(name)' is no distribution; take 'uniform', 'zipf:EXPONENT' or 'lognormal:SIGMA'"
+      "'\(name)' is no distribution; take 'uniform', 'zipf:EXPONENT' or 'lognormal:SIGMA', "
+        + "with '@SEED' behind it if you like"
     case .shape(let message): message
     }
   }

@@ -16,10 +16,15 @@ public struct RebalancePolicy: Hashable, Sendable {
   public var period: Int
   /// Act only if the mean balance of the layers is below this.
   public var threshold: Double
+  /// How replicas share tokens: what placements are searched for, and what the threshold is of.
+  public var sharing: Rebalancer.Sharing
 
   /// Makes a policy.
-  public init(action: Action, period: Int = 1, threshold: Double = 1) {
+  public init(
+    action: Action, period: Int = 1, threshold: Double = 1, sharing: Rebalancer.Sharing = .even
+  ) {
     self.action = action
+    self.sharing = sharing
     self.period = max(period, 1)
     self.threshold = threshold
   }
@@ -74,7 +79,8 @@ public struct PolicySimulation: Sendable {
       worstStepBytes: 0)
     for index in 1..<trace.windows.count {
       let window = trace.windows[index]
-      let balance = try judge(slots, window, &outcome)
+      let (even, split) = try judge(slots, window, &outcome)
+      let balance = policy.sharing == .split ? split : even
       if policy.action == .nothing || index % policy.period != 0 || balance >= policy.threshold {
         continue
       }
@@ -85,7 +91,7 @@ public struct PolicySimulation: Sendable {
       case .partial(let part):
         let drift = Rebalancer.drift(from: trace.windows[index - 1], to: window)
         let budget = Int(max(part, 0) * Double(shape.slots * slots.count))
-        next = try Rebalancer(shape: shape, drift: drift)
+        next = try Rebalancer(shape: shape, drift: drift, sharing: policy.sharing)
           .rebalance(slots, for: window, budget: budget).map(\.slots)
       }
       let isFull = policy.action == .full
@@ -106,10 +112,10 @@ public struct PolicySimulation: Sendable {
     return outcome
   }
 
-  /// Adds a window's balances to the outcome; the mean of the even ones.
+  /// Adds a window's balances to the outcome: the means with even shares and with split batches.
   private func judge(
     _ slots: [[Int]], _ window: ExpertLoads, _ outcome: inout PolicyOutcome
-  ) throws(PlacementError) -> Double {
+  ) throws(PlacementError) -> (even: Double, split: Double) {
     var even = 0.0
     var split = 0.0
     for (row, weights) in zip(slots, window.rows) {
@@ -125,6 +131,6 @@ public struct PolicySimulation: Sendable {
     outcome.balance += even
     outcome.splitBalance += split
     outcome.worstBalance = min(outcome.worstBalance, even)
-    return even
+    return (even, split)
   }
 }

@@ -2,7 +2,7 @@
 public struct RebalancePoint: Hashable, Sendable {
   /// Slots whose rank did not hold their expert before, so that it has to be copied.
   public var copies: Int
-  /// Mean over fullest rank for the loads it was made for.
+  /// Mean over fullest rank for the loads it was made for, replicas sharing as they will.
   public var balance: Double
   /// What the balance is expected to be when loads drift on; orders points of a front.
   public var expectedBalance: Double
@@ -20,12 +20,25 @@ public struct Rebalancer: Sendable {
   /// How much an expert's load varies from a window to the next, as a standard deviation of its
   /// logarithm; 0 for loads that stay.
   public let drift: Double
-  /// How strongly the fullest ranks count before others.
+  /// How strongly the fullest ranks count before others; with even shares.
   public let sharpness: Double
+  /// How replicas will share tokens.
+  public let sharing: Sharing
+
+  /// How replicas share the tokens of an expert.
+  public enum Sharing: Hashable, Sendable {
+    /// Each takes the same part.
+    case even
+    /// Every batch is split so that its fullest rank gets as few tokens as possible.
+    case split
+  }
 
   /// Makes a rebalancer.
-  public init(shape: PlacementShape, drift: Double = 0.1, sharpness: Double = 25) {
+  public init(
+    shape: PlacementShape, drift: Double = 0.1, sharpness: Double = 25, sharing: Sharing = .even
+  ) {
     self.shape = shape
+    self.sharing = sharing
     self.drift = min(max(drift, 0), 2)
     self.sharpness = min(max(sharpness, 1), 200)
   }
@@ -52,9 +65,22 @@ public struct Rebalancer: Sendable {
   public func front(
     from slots: [Int], weights: [Double], budget: Int
   ) throws(PlacementError) -> [RebalancePoint] {
+    try check(slots, weights)
+    return search(from: slots, weights: weights, budget: budget)
+  }
+
+  private func check(_ slots: [Int], _ weights: [Double]) throws(PlacementError) {
     if let fault = shape.fault(in: slots) { throw .shape("the placement in force: \(fault)") }
     guard weights.count == shape.experts else {
       throw .shape("\(weights.count) loads for \(shape.experts) experts")
+    }
+  }
+
+  private func search(from slots: [Int], weights: [Double], budget: Int) -> [RebalancePoint] {
+    if sharing == .split {
+      return SplitSearch(
+        shape: shape, slots: slots, weights: weights, drift: drift, budget: budget
+      ).points
     }
     var search = RiskState(
       LayerState(
@@ -85,58 +111,22 @@ public struct Rebalancer: Sendable {
   public func rebalance(
     _ placements: [[Int]], for loads: ExpertLoads, budget: Int
   ) throws(PlacementError) -> [RebalancePoint] {
+    try front(from: placements, for: loads, budget: budget).points(budget: budget)
+  }
+
+  /// The fronts of all layers, for budgets of up to `budget` copies together.
+  public func front(
+    from placements: [[Int]], for loads: ExpertLoads, budget: Int, threads: Int = 2
+  ) throws(PlacementError) -> RebalanceFront {
     guard placements.count == loads.rows.count else {
       throw .shape("\(placements.count) placements for \(loads.rows.count) layers")
     }
-    var fronts: [[RebalancePoint]] = []
-    for (slots, weights) in zip(placements, loads.rows) {
-      // A layer may take more than its even part of the budget, within reason.
-      let share = min(budget, 2 * budget / max(placements.count, 1) + 2)
-      fronts.append(hull(try front(from: slots, weights: weights, budget: share)))
+    for (slots, weights) in zip(placements, loads.rows) { try check(slots, weights) }
+    // A layer may take more than its even part of the budget, within reason.
+    let share = min(budget, 2 * budget / max(placements.count, 1) + 2)
+    let fronts = LayerThreads.map(placements.count, threads: threads) {
+      search(from: placements[$0], weights: loads.rows[$0], budget: share)
     }
-    return choose(fronts, budget)
-  }
-
-  /// The points that no mixture of others beats, by expected balance.
-  private func hull(_ points: [RebalancePoint]) -> [RebalancePoint] {
-    var hull: [RebalancePoint] = []
-    for point in points {
-      if let last = hull.last, point.expectedBalance <= last.expectedBalance { continue }
-      while hull.count >= 2,
-        slope(hull[hull.count - 2], hull[hull.count - 1]) <= slope(hull[hull.count - 1], point)
-      {
-        hull.removeLast()
-      }
-      hull.append(point)
-    }
-    return hull
-  }
-
-  private func slope(_ a: RebalancePoint, _ b: RebalancePoint) -> Double {
-    (b.expectedBalance - a.expectedBalance) / Double(max(b.copies - a.copies, 1))
-  }
-
-  /// Takes steps along the fronts, the steepest first.
-  private func choose(_ fronts: [[RebalancePoint]], _ budget: Int) -> [RebalancePoint] {
-    var position = Array(repeating: 0, count: fronts.count)
-    var left = budget
-    while true {
-      var best = 0.0
-      var chosen = -1
-      for (layer, front) in fronts.enumerated() where position[layer] + 1 < front.count {
-        let next = front[position[layer] + 1]
-        if next.copies - front[position[layer]].copies > left { continue }
-        let value = slope(front[position[layer]], next)
-        if value > best {
-          best = value
-          chosen = layer
-        }
-      }
-      if chosen < 0 { break }
-      let front = fronts[chosen]
-      left -= front[position[chosen] + 1].copies - front[position[chosen]].copies
-      position[chosen] += 1
-    }
-    return fronts.indices.map { fronts[$0][position[$0]] }
+    return RebalanceFront(fronts)
   }
 }

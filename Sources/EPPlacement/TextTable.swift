@@ -32,3 +32,9 @@ func fixed(_ value: Double, _ decimals: Int) -> String {
   return sign + "\(scaled / Int(scale))."
     + String(repeating: "0", count: decimals - fraction.count) + fraction
 }
+
+/// Bytes in GiB, with as many decimals as they need.
+func gibibytes(_ bytes: Int) -> String {
+  let value = Double(bytes) / 0x1p30
+  return fixed(value, value < 10 ? 3 : 1)
+}

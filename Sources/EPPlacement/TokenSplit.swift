@@ -55,6 +55,20 @@ public struct TokenSplit: Sendable {
     return (flow.slotTokens, flow.limit)
   }
 
+  /// The slots of an expert, ascending.
+  public func places(of expert: Int) -> ArraySlice<Int> {
+    places[firstPlace[expert]..<firstPlace[expert + 1]]
+  }
+
+  /// Tokens of each slot: `split` for counts that are known to be one for each expert, not negative
+  /// and below 2^48.
+  public func slotTokens(of tokens: [Int]) -> [Int] {
+    precondition(tokens.count == shape.experts, "a count of tokens for each expert")
+    var flow = Flow(self, tokens)
+    flow.run()
+    return flow.slotTokens
+  }
+
   /// The share of an expert's tokens that each slot takes, for given loads, and the load of the
   /// fullest rank with those shares.
   public func shares(weights: [Double]) throws(PlacementError) -> (slots: [Double], most: Double) {

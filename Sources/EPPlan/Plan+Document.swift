@@ -106,6 +106,7 @@ extension ExpertPlacement {
       "function": .int(function), "layers": .text(ModelProgram.Call.text(of: layers)),
       "experts": .int(experts), "slots_per_rank": .int(slotsPerRank),
       "slots": .text(ExpertPlacement.text(of: slots)),
+      "sharing": sharing == .turn ? nil : .text(sharing.rawValue),
     ])
   }
 

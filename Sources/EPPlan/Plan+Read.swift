@@ -166,7 +166,8 @@ extension ExpertPlacement {
     self.init(
       function: try node["function"].int(in: 0...4096), layers: numbers,
       experts: try node["experts"].int(in: 1...(1 << 24)),
-      slotsPerRank: try node["slots_per_rank"].int(in: 1...(1 << 24)), slots: table)
+      slotsPerRank: try node["slots_per_rank"].int(in: 1...(1 << 24)), slots: table,
+      sharing: try node.optional("sharing")?.stringEnum() ?? .turn)
   }
 }
 

@@ -118,6 +118,15 @@ public struct Pool: Hashable, Sendable {
 
 /// Where the routed experts of some layers are: a row of slots for each expert rank.
 public struct ExpertPlacement: Hashable, Sendable {
+  /// How the replicas of an expert share its tokens.
+  public enum Sharing: String, Hashable, Sendable, CaseIterable {
+    /// In turn, by the token's position: even shares, and nobody needs to know of other ranks.
+    case turn
+    /// Every batch is split so that its fullest rank gets as few rows as possible; ranks first
+    /// tell each other how many rows they have for each expert.
+    case batch
+  }
+
   /// The function whose experts these are.
   public var function: Int
   /// The layers placed so, ascending.
@@ -129,14 +138,20 @@ public struct ExpertPlacement: Hashable, Sendable {
   /// The logical expert in each slot, ranks one after the other. An expert in several slots has
   /// replicas, which share its tokens.
   public var slots: [Int]
+  /// How they share them.
+  public var sharing: Sharing
 
   /// Makes a placement.
-  public init(function: Int, layers: [Int], experts: Int, slotsPerRank: Int, slots: [Int]) {
+  public init(
+    function: Int, layers: [Int], experts: Int, slotsPerRank: Int, slots: [Int],
+    sharing: Sharing = .turn
+  ) {
     self.function = function
     self.layers = layers
     self.experts = experts
     self.slotsPerRank = slotsPerRank
     self.slots = slots
+    self.sharing = sharing
   }
 
   /// The logical experts that an expert rank holds, one a slot.

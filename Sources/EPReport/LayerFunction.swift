@@ -80,6 +80,7 @@ struct LayerFunction {
       "\(placement.experts) experts"
       + (redundant > 0 ? " + \(redundant) redundant" : "")
       + " in \(placement.slots.count) slots, \(placement.slotsPerRank) a rank"
+    if placement.sharing == .batch { text += ", shared batch by batch" }
     if pool.mesh.expertTensorParts > 1 {
       text += ", each over \(pool.mesh.expertTensorParts) tensor ranks"
     }

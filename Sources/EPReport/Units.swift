@@ -40,7 +40,7 @@ public enum Units {
   }
 
   /// A number with so many digits behind the point.
-  static func decimal(_ value: Double, digits: Int) -> String {
+  public static func decimal(_ value: Double, digits: Int) -> String {
     var factor = 1.0
     for _ in 0..<digits { factor *= 10 }
     guard let scaled = Int(exactly: (value.magnitude * factor).rounded()) else { return "\(value)" }

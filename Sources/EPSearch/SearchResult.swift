@@ -45,7 +45,7 @@ public struct SearchResult: Sendable {
     request.cluster = Cluster(
       problem.cluster.hardware, devices: points.reduce(0) { $0 + $1.devices })
     request.cluster?.usableFraction = problem.cluster.usableFraction
-    if case .measured(let loads) = problem.skew.loads { request.loads = loads.rows }
+    if case .measured(let loads) = problem.skew.loads { request.loads = .measured(loads) }
     return request
   }
 

@@ -2,6 +2,7 @@ internal import EPCompiler
 internal import EPCost
 internal import EPIR
 internal import EPModel
+internal import EPPlacement
 internal import EPPlan
 internal import Synchronization
 
@@ -35,6 +36,11 @@ final class SearchTables: Sendable {
     }
     self.sketchers = sketchers
     experts = SearchTables.experts(of: problem.program)
+    if case .measured(let loads) = problem.skew.loads, experts > 0, loads.experts != experts {
+      throw Diagnostics(
+        "expert-loads",
+        "loads of \(loads.experts) experts, and \(problem.program.name) has \(experts) in a layer")
+    }
     usableBytes = Int(
       Double(problem.cluster.hardware.memoryBytes) * problem.cluster.usableFraction)
   }

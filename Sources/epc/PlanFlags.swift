@@ -3,7 +3,6 @@ import EPCompiler
 import EPCost
 import EPIR
 import EPModel
-import EPPlacement
 import EPPlan
 
 /// The flags that say what to compile a model for.
@@ -63,10 +62,15 @@ struct PlanFlags: ParsableArguments {
   @Option(help: "Number format of activations and caches: bf16, fp16 or fp32.")
   var activations: String = "bf16"
 
+  @OptionGroup
+  var loads: LoadFlags
+
   @Option(
-    help:
-      "Tokens each expert gets: a CSV or JSON file with a row a MoE layer; experts are placed so.")
-  var loads: String?
+    help: ArgumentHelp(
+      "How replicas of an expert share its tokens: turn, or batch.",
+      discussion: "'turn' goes by position; 'batch' splits every batch so that its fullest rank "
+        + "gets as few rows as possible."))
+  var sharing: String = "turn"
 
   @Option(help: "Room for routed rows on a rank, as a multiple of an even share.")
   var capacityFactor: Double = 2
@@ -94,11 +98,14 @@ struct PlanFlags: ParsableArguments {
       throw Diagnostics("flag", "'--capacity-factor \(capacityFactor)'; it is at least 1")
     }
     request.capacityFactor = capacityFactor
-    if let loads {
-      do { request.loads = try ExpertLoads(file: loads).rows } catch {
-        throw Diagnostics("expert-loads", error.description)
-      }
+    request.loads = try loads.source()
+    // Placements for given loads are priced.
+    if request.loads != nil { request.calibration = try Calibration(catalog: catalog) }
+    guard let sharing = ExpertPlacement.Sharing(rawValue: sharing) else {
+      throw PlanFlags.unknown(
+        "--sharing", self.sharing, ExpertPlacement.Sharing.allCases.map(\.rawValue))
     }
+    request.sharing = sharing
     request.pools = try pools()
     return request
   }

@@ -1,4 +1,5 @@
 import CEPSystem
+import EPSystem
 import Foundation
 import Testing
 

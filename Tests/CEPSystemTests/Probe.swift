@@ -2,6 +2,7 @@
 // swift-format-ignore-file: NeverUseForceTry
 
 import CEPSystem
+import EPSystem
 import Foundation
 
 @testable import EPModelLoader

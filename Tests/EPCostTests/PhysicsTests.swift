@@ -1,5 +1,6 @@
 import EPCost
 import EPModel
+import EPPlacement
 import EPPlan
 import Testing
 
@@ -244,7 +245,7 @@ private let devices = ["h800", "h100", "h200", "h20", "b200", "gb200", "a100", "
     let even = try layer()
     var loads = Array(repeating: 1.0, count: 256)
     for expert in 0..<8 { loads[expert] = 3 }
-    estimator.loads = RoutedLoads(byLayer: [10: loads])
+    estimator.loads = try ExpertLoads(rows: [loads], layers: [10])
     let skewed = try layer()
     #expect(skewed.layers == [10])
     #expect(skewed.time(of: .experts).value > even.time(of: .experts).value)

@@ -1,6 +1,7 @@
 // Setting up: what fails here fails the tests.
 // swift-format-ignore-file: NeverUseForceTry
 
+import EPSystem
 import Foundation
 import Testing
 

@@ -8,7 +8,7 @@ import Testing
   /// `Fixtures/driver.swift`, linked with the loader that the tests were built with.
   private static func makeDriver() throws -> String {
     let products = Files.directory(of: try #require(Files.resolved("/proc/self/exe")))
-    let objects = ["EPModelLoader", "CEPSystem", "EPJSON"].flatMap { target in
+    let objects = ["EPModelLoader", "EPSystem", "CEPSystem", "EPJSON"].flatMap { target in
       Files.names(in: "\(products)/\(target).build").filter { $0.hasSuffix(".o") }
         .map { "\(products)/\(target).build/\($0)" }
     }

@@ -68,4 +68,35 @@ import Testing
     let text = #"{"windows": [[[1,2]], [[3,4]]]}"#
     #expect(try LoadTrace(json: Array(text.utf8), source: "t").windows.count == 2)
   }
+
+  @Test func sourcesAreDistributionsWithASeedOrFiles() throws {
+    let source = try LoadSource(parsing: "zipf:1.0@7")
+    #expect(source == .drawn(.zipf(exponent: 1), seed: 7))
+    #expect(try LoadSource(parsing: "uniform") == .drawn(.uniform, seed: 1))
+    let loads = try source.loads(layers: [3, 4], of: 61, experts: 8)
+    #expect(loads.layers == [3, 4] && loads.experts == 8)
+    let other = try LoadSource(parsing: "zipf:1.0@8").loads(layers: [3, 4], of: 61, experts: 8)
+    #expect(loads != other)
+    for text in ["zipf:1.0@", "zipf:1.0@x", "zipf@1", "uniform:2"] {
+      #expect(throws: PlacementError.self) { try LoadSource(parsing: text) }
+    }
+    do {
+      _ = try LoadSource(parsing: "no-such.csv")
+      Issue.record("a file that is not there was read")
+    } catch { #expect(error.description.contains("no-such.csv")) }
+  }
+
+  @Test func rowsFindTheirLayers() throws {
+    let three = try ExpertLoads(rows: [[1], [2], [3]])
+    // As many rows as layers with experts: in order, whatever the file calls them.
+    #expect(try three.matched(to: [2, 5, 6], of: 7).layers == [2, 5, 6])
+    // A row for every layer of the model, dense ones too.
+    #expect(try three.matched(to: [1, 2], of: 3).rows == [[2], [3]])
+    // More layers than are asked for, by their numbers.
+    let named = try ExpertLoads(rows: [[1], [2], [3]], layers: [4, 6, 9])
+    #expect(try named.matched(to: [6, 9], of: 20).rows == [[2], [3]])
+    #expect(throws: PlacementError.self) { try named.matched(to: [5, 9], of: 20) }
+    #expect(throws: PlacementError.self) { try three.matched(to: [0, 1, 2, 3], of: 9) }
+    #expect(named.row(ofLayer: 6) == [2] && named.row(ofLayer: 5) == nil)
+  }
 }

@@ -41,6 +41,55 @@ import Testing
     }
   }
 
+  @Test func frontsForSplittingKeepTheirCopiesAndClaimNoMoreThanAnExactSplitGives() throws {
+    var random = SeededRandom(seed: 41)
+    for _ in 0..<60 {
+      let input = try RandomInput(&random, mostExperts: 30, mostRanks: 8)
+      let shape = input.shape
+      let old = try ExpertBalancer(shape: shape).place(weights: input.weights).slots
+      let weights = input.weights.map { $0 * (0.5 + random.unit()) }
+      let budget = random.below(12)
+      let front = try Rebalancer(shape: shape, sharing: .split).front(
+        from: old, weights: weights, budget: budget)
+      #expect(front.first?.slots == old)
+      var copies = -1
+      for point in front {
+        #expect(shape.fault(in: point.slots) == nil, "\(input)")
+        #expect(point.copies > copies && point.copies <= budget)
+        #expect(shape.copies(from: old, to: point.slots) == point.copies)
+        copies = point.copies
+        let most = try TokenSplit(shape: shape, slots: point.slots).shares(weights: weights).most
+        let mean = weights.reduce(0, +) / Double(shape.ranks)
+        if most > 0 { #expect(point.balance <= mean / most + 1e-6, "\(input)") }
+      }
+    }
+  }
+
+  @Test func searchingForSplitsSplitsBetterThanSearchingForEvenShares() throws {
+    let loads = try LoadDistribution.lognormal(sigma: 0.8).loads(
+      layers: 4, experts: 64, tokens: 1e6, seed: 2)
+    let shape = try PlacementShape(experts: 64, redundant: 32, ranks: 16)
+    let old = try ExpertBalancer(shape: shape).place(loads).map(\.slots)
+    var random = SeededRandom(seed: 6)
+    func drifted(_ loads: ExpertLoads) throws -> ExpertLoads {
+      try ExpertLoads(rows: loads.rows.map { $0.map { $0 * (1 + 0.3 * (2 * random.unit() - 1)) } })
+    }
+    let new = try drifted(loads)
+    let next = try drifted(new)
+    func balance(_ sharing: Rebalancer.Sharing) throws -> Double {
+      let points = try Rebalancer(shape: shape, drift: 0.17, sharing: sharing).rebalance(
+        old, for: new, budget: 4 * shape.slots / 20)
+      #expect(points.reduce(0) { $0 + $1.copies } <= 4 * shape.slots / 20)
+      var sum = 0.0
+      for (point, row) in zip(points, next.rows) {
+        let most = try TokenSplit(shape: shape, slots: point.slots).shares(weights: row).most
+        sum += row.reduce(0, +) / 16 / most
+      }
+      return sum / 4
+    }
+    #expect(try balance(.split) > (try balance(.even)))
+  }
+
   @Test func migrationsKeepEveryLayerWholeAndTheirBound() throws {
     var random = SeededRandom(seed: 37)
     for round in 0..<150 {

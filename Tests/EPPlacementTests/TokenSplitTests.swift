@@ -63,3 +63,26 @@ import Testing
     #expect(balance.perBatch > balance.even - 0.01)
   }
 }
+
+@Suite struct NodesVisitedTests {
+  @Test func nodesFollowFromThePlacement() throws {
+    let shape = try PlacementShape(experts: 256, ranks: 32, slotsPerRank: 8, nodes: 4, groups: 8)
+    let inOrder = Array(0..<256)
+    let even = Array(repeating: 1.0, count: 256)
+    func visited(_ slots: [Int], kept: Int, topK: Int = 8) -> Double {
+      shape.nodesVisited(slots: slots, weights: even, topK: topK, keptGroups: kept, tokens: 4000)
+    }
+    // Kept groups lie in 4 (1 - C(6,4) / C(8,4)) = 3.14 of 4 nodes; not all of them are chosen from.
+    #expect(abs(visited(inOrder, kept: 4) - 2.92) < 0.04)
+    // Every expert anywhere: 4 (1 - C(192,8) / C(256,8)) = 3.62.
+    let spread = (0..<256).map { $0 % 8 * 32 + $0 / 8 }
+    #expect(abs(visited(spread, kept: 4) - 3.62) < 0.06)
+    #expect(visited(inOrder, kept: 1) == 1)
+    #expect(visited(spread, kept: 8, topK: 1) == 1)
+    // Nearly all tokens go to one expert: there is no waiting for others.
+    var heavy = even
+    heavy[0] = 1e12
+    let few = shape.nodesVisited(slots: inOrder, weights: heavy, topK: 8, keptGroups: 4)
+    #expect(few >= 1 && few <= 4)
+  }
+}

@@ -2,6 +2,7 @@ import EPCompiler
 import EPCost
 import EPIR
 import EPModel
+import EPPlacement
 import EPPlan
 import EPTestSupport
 import Foundation
@@ -69,6 +70,7 @@ import Testing
     var sharded = SampleModels.dense
     sharded.functions[1].operations[0].attributes["count"] = 4
     let two = Cluster(try SamplePlans.hardware(), devices: 2)
+    let one = try ExpertLoads(rows: [[1]])
     let found = [
       ids(noCalls) { _ in }, ids(sharded) { _ in }, ids { $0.drafts = 9 }, ids { $0.context = 0 },
       ids { $0.pools = [] }, ids { $0.context = .max }, ids { $0.pools[0].tp = 0 },
@@ -78,7 +80,7 @@ import Testing
         $0.pools[0].ep = 8
       }, ids { $0.pools[0].ep = 7 }, ids { $0.pools[0].redundantExperts = 999 },
       ids { ($0.pools[0].tp, $0.pools[0].ep) = (16, 1) }, ids { $0.pools[0].pp = 64 },
-      ids(memoryGB: 0.001) { _ in }, ids { $0.loads = [[1]] },
+      ids(memoryGB: 0.001) { _ in }, ids { $0.loads = .measured(one) },
     ]
     return Set(found.flatMap { $0 })
   }

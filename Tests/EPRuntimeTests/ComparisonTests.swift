@@ -12,7 +12,7 @@ struct FaultyDevice: Device {
     var isFaulty: Bool
   }
   var fault: OpKind
-  let base = CPUDevice()
+  let base = ReferenceDevice()
 
   var name: String { "faulty" }
   func makeKernel(_ operation: OpDescription) throws(BackendError) -> Kernel {

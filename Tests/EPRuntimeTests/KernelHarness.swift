@@ -46,7 +46,8 @@ struct KernelHarness {
     memories[role, default: []].append(Storage(values))
   }
 
-  /// What the operation makes: reals, or indices as reals.
+  /// What the reference makes: reals, or indices as reals. The fast kernels of all levels and several
+  /// threads must make nearly the same.
   func run(_ kind: OpKind, _ attributes: Attributes = Attributes(), firstRow: Int = 0) throws
     -> [[Float]]
   {
@@ -60,7 +61,30 @@ struct KernelHarness {
       function.values.append($0)
       return function.values.count - 1
     }
-    let device = CPUDevice()
+    let states = caches.map { $0.snapshot() }
+    let made = try execute(operation, in: function, types, firstRow, on: ReferenceDevice())
+    let after = caches.map { $0.snapshot() }
+    for level in CPULevel.allCases where level <= .best {
+      for (cache, state) in zip(caches, states) { cache.restore(state) }
+      let device = CPUDevice(threads: 1 + level.rawValue.utf8.count % 3, level: level)
+      let fast = try execute(operation, in: function, types, firstRow, on: device)
+      for (a, b) in zip(made, fast) {
+        #expect(near(b, a.map(Double.init), 2e-5), "\(kind) on \(level)")
+      }
+      for (cache, state) in zip(caches, after) {
+        for (a, b) in zip(cache.snapshot().joined(), state.joined()) {
+          #expect(near(a.memory.values, b.memory.values.map(Double.init), 2e-5), "\(kind)'s state")
+        }
+      }
+    }
+    for (cache, state) in zip(caches, after) { cache.restore(state) }
+    return made
+  }
+
+  private func execute<D: Device>(
+    _ operation: Operation, in function: Function, _ types: [TensorType], _ firstRow: Int,
+    on device: D
+  ) throws -> [[Float]] {
     let kernel = try device.makeKernel(OpDescription(operation, in: function))
     let step = StepState(tokens: sequences.reduce(0) { $0 + $1.rows }, slots: max(slots.count, 1))
     var row = 0
@@ -81,12 +105,28 @@ struct KernelHarness {
     }
     let results = types.map { Storage(bytes: 4 * step.count(RowKind($0)) * $0.elementsPerRow) }
     var next: [String: Int] = [:]
+    var prepared: [Storage] = []
     var arguments = OpArguments(operands: [], results: results.map(\.memory))
-    for (role, reference) in zip(roles(of: operation), operation.references) {
+    for (index, (role, reference)) in zip(roles(of: operation), operation.references).enumerated() {
       switch reference {
-      case .value?, .weight?:
+      case .value?:
         arguments.operands.append(memories[role]?[next[role, default: 0]].memory)
         next[role, default: 0] += 1
+      case .weight?:
+        var memory = memories[role]?[next[role, default: 0]].memory
+        next[role, default: 0] += 1
+        if let reals = memory, let form = device.form(ofOperand: index, of: kernel) {
+          let matrices = reals.bytes / 4 / form.elements
+          let storage = Storage(bytes: matrices * form.bytes)
+          for matrix in 0..<matrices {
+            device.prepare(
+              reals.elements(from: matrix * form.elements, count: form.elements), as: form,
+              to: storage.memory.part(from: matrix * form.bytes, bytes: form.bytes))
+          }
+          prepared.append(storage)
+          memory = storage.memory
+        }
+        arguments.operands.append(memory)
       case .cache?:
         arguments.operands.append(nil)
         arguments.cache = 0
@@ -94,8 +134,8 @@ struct KernelHarness {
       }
     }
     arguments.firstRow = firstRow
-    return withExtendedLifetime((memories, results)) {
-      device.run(kernel, arguments, step)
+    return try withExtendedLifetime((memories, results, prepared)) {
+      try device.run(kernel, arguments, step)
       return zip(types, results).map { type, storage in
         (0..<(storage.memory.bytes / 4)).map {
           unsafe type.element == .index
@@ -125,4 +165,9 @@ func numbers(_ count: Int, _ seed: Int = 1) -> [Float] {
 func near(_ a: [Float], _ b: [Double], _ bound: Double = 2e-6) -> Bool {
   a.count == b.count
     && zip(a, b).allSatisfy { abs(Double($0) - $1) <= bound * max(1, abs($1)) }
+}
+
+extension Memory {
+  /// The elements as reals.
+  var values: [Float] { (0..<(bytes / 4)).map { unsafe reals[$0] } }
 }

@@ -5,7 +5,7 @@ import Testing
 @Suite struct CommandTests {
   @Test(arguments: [
     "compile", "exec", "estimate", "show", "balance", "verify", "model", "clusters", "calibrate",
-    "references", "search", "validate",
+    "references", "export", "backends", "conformance", "search", "validate",
   ])
   func everySubcommandHasHelp(name: String) throws {
     let run = try epc([name, "--help"])
@@ -89,6 +89,87 @@ import Testing
     #expect(!FileManager.default.fileExists(atPath: target))
   }
 
+  @Test func expertsArePlacedMovedAndSimulated() throws {
+    let folder = try Scratch()
+    let (placement, moved) = (folder.path("placement.json"), folder.path("moved.json"))
+    let small = ["--experts", "16", "--layers", "3", "--expert-bytes", "1000000"]
+    let placed = try epc(
+      ["balance", "zipf:1.0", "--ranks", "8", "--redundant", "8", "-o", placement] + small)
+    #expect(placed.status == 0, "\(placed.errors)")
+    #expect(placed.output.contains("mean over fullest rank"))
+    let migrated = try epc(
+      ["balance", "migrate", "zipf:1.0@2", "--from", placement, "--budget", "20", "-o", moved]
+        + small)
+    #expect(migrated.status == 0 && migrated.output.contains("placed anew"), "\(migrated.errors)")
+    #expect(FileManager.default.fileExists(atPath: moved))
+    let replayed = try epc(
+      ["balance", "simulate", "zipf:1.0@1", "zipf:1.0@2", "--ranks", "8", "--redundant", "8"]
+        + small)
+    #expect(replayed.status == 0 && replayed.output.contains("nothing"), "\(replayed.errors)")
+    let replicas = try epc(
+      ["balance", "replicas", "zipf:1.0", "--ranks", "8", "--memory", "0.02"] + small)
+    #expect(replicas.status == 0 && replicas.output.contains("chosen"), "\(replicas.errors)")
+    let plan = folder.path("plan.json")
+    let loads = ["--loads", "zipf:1.0@3"]
+    let tiny = ["models/tiny-deepseek.swift", "--dp", "2", "--ep", "2"]
+    #expect(try epc(["compile"] + tiny + loads + ["-o", plan]).status == 0)
+    #expect(try epc(["estimate"] + tiny + loads).status == 0)
+    let run = try epc(
+      [
+        "exec", plan, "--weights", "synthetic:1", "--tokens", "1,2", "--generate", "2", "--check",
+        "--loads", "zipf:1.0@4",
+      ])
+    #expect(run.status == 0, "\(run.errors)")
+    let fromPlan = try epc(
+      ["balance", "migrate", "zipf:1.0@5", "--from", plan, "--model", "models/tiny-deepseek.swift"])
+    #expect(fromPlan.status == 0, "\(fromPlan.errors)")
+  }
+
+  @Test(arguments: [
+    (["zipf:1.0", "--ranks", "8"], "give '--model' or '--experts'"),
+    (["zipf:1", "--experts", "8"], "'--ranks' is missing"),
+    (["none.csv", "--ranks", "8"], "none.csv"),
+    (
+      ["replicas", "uniform", "--experts", "8", "--ranks", "2", "--memory", "1"], "'--expert-bytes'"
+    ),
+    (["migrate", "uniform", "--experts", "8", "--from", "README.md"], "README.md: error:"),
+  ])
+  func balanceSaysWhatIsMissing(arguments: [String], words: String) throws {
+    let run = try epc(["balance"] + arguments)
+    #expect(run.status == 1 && run.output == "")
+    #expect(run.errors.contains(words), "\(run.errors)")
+  }
+
+  @Test func aPlanIsCheckedAndWrittenForEngines() throws {
+    let folder = try Scratch()
+    let plan = folder.path("plan.json")
+    _ = try epc(["compile", "models/k2.swift", "-o", plan])
+    let verified = try epc(["verify", plan, "--for", "sglang"])
+    #expect(verified.status == 0 && verified.output.contains("64 heads over 1 tensor ranks"))
+    let launch = folder.path("launch")
+    let written = try epc(["export", plan, "--to", "sglang", "-o", launch, "--hosts", "a,b"])
+    #expect(written.status == 0, "\(written.errors)")
+    #expect(written.output.contains("unified-0-node-0 to unified-0-node-1, on a to b"))
+    let script = try String(contentsOfFile: launch + "/unified-0-node-1.sh", encoding: .utf8)
+    #expect(script.contains("--dist-init-addr a:20000") && script.contains("--node-rank 1"))
+    let refused = try epc(["export", plan, "--to", "vllm", "-o", launch])
+    #expect(refused.status == 1 && refused.errors.contains("none of this export's files"))
+    let data = try epc(["export", plan, "--to", "vllm", "--format", "json"])
+    #expect(try JSONSerialization.jsonObject(with: Data(data.output.utf8)) is [String: Any])
+    // More sequences than low-latency dispatch takes: refused, with the fix, and nothing written.
+    _ = try epc([
+      "compile", "models/k2.swift", "--phase", "decode", "--ep", "128", "--batch", "1100",
+      "--context", "512", "-o", plan,
+    ])
+    let other = folder.path("other")
+    let failed = try epc(["export", plan, "--to", "sglang", "-o", other])
+    #expect(failed.status == 1)
+    #expect(failed.errors.contains("[preflight-dispatch-tokens]"), "\(failed.errors)")
+    #expect(!FileManager.default.fileExists(atPath: other))
+    #expect(try epc(["verify", plan, "--for", "sglang"]).status == 1)
+    #expect(try epc(["verify", plan, "--for", "trtllm"]).status == 0)
+  }
+
   @Test func wrongFlagsEndWith64() throws {
     #expect(try epc(["compile", "models/tiny-k2.swift", "--ep", "x"]).status == 64)
     #expect(try epc(["nonsense"]).status == 64)
@@ -96,7 +177,7 @@ import Testing
 }
 
 /// A folder that is gone when the test ends.
-final class Scratch {
+final class Scratch: Sendable {
   private let folder: URL
 
   init() throws {
@@ -111,15 +192,17 @@ final class Scratch {
 
 /// Runs the command that was built with the tests, in the package's folder.
 func epc(
-  _ arguments: [String], environment: [String: String] = [:]
+  _ arguments: [String], environment: [String: String] = [:], directory: String? = nil,
+  under launcher: [String] = []
 ) throws -> (status: Int32, output: String, errors: String) {
   let package = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent()
   let products = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
   let process = Process()
-  process.executableURL = products.appending(path: "epc")
-  process.arguments = arguments
-  process.currentDirectoryURL = package
+  let words = launcher + [products.appending(path: "epc").path()] + arguments
+  process.executableURL = URL(filePath: words[0])
+  process.arguments = Array(words.dropFirst())
+  process.currentDirectoryURL = directory.map { URL(filePath: $0) } ?? package
   process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
   let (output, errors) = (Pipe(), Pipe())
   process.standardOutput = output

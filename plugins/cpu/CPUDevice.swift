@@ -1,10 +1,33 @@
 internal import CEPKernels
 public import EPBackend
 
-/// The host's processor, with the reference kernels.
+/// The host's processor, with packed weights, vector instructions and threads.
+///
+/// Results do not depend on the number of threads, nor those of a row on the rows beside it; by
+/// instruction set they differ in rounding.
 public struct CPUDevice: Device {
+  /// How matrices are kept.
+  public let weights: WeightFormat
+  /// The instructions used.
+  public let level: CPULevel
+  let pool: CPUThreads
+
   /// Makes a device.
-  public init() {}
+  ///
+  /// - Parameters:
+  ///   - weights: how matrices are kept.
+  ///   - threads: how many threads share the work, the caller included.
+  ///   - level: the instructions to use, as far as the machine has them.
+  public init(
+    weights: WeightFormat = .fp32, threads: Int = 1, level: CPULevel = CPULevel.chosen
+  ) {
+    self.weights = weights
+    self.level = min(level, CPULevel.best)
+    pool = CPUThreads(threads)
+  }
+
+  /// Threads that share the work.
+  public var threads: Int { pool.count }
 
   /// `cpu`.
   public var name: String { "cpu" }
@@ -13,25 +36,51 @@ public struct CPUDevice: Device {
   public func allocate(bytes: Int) -> Storage { Storage(bytes: bytes) }
 
   /// Makes an operation ready; collectives are the executor's.
-  public func makeKernel(_ operation: OpDescription) throws(BackendError) -> CPUKernel {
-    try CPUKernel(operation)
+  public func makeKernel(_ operation: OpDescription) throws(BackendError) -> FastKernel {
+    try FastKernel(operation, weights: weights)
   }
 
-  /// Runs an operation; see `Device`.
-  public func run(_ kernel: CPUKernel, _ arguments: OpArguments, _ step: StepState) {
-    kernel.run(arguments, step)
+  /// The form of a weight; see `Device`.
+  public func form(ofOperand operand: Int, of kernel: FastKernel) -> WeightForm? {
+    kernel.form(ofOperand: operand)
+  }
+
+  /// Packs a matrix; see `Device`.
+  public func prepare(_ matrix: Memory, as form: WeightForm, to result: Memory) {
+    guard let format = WeightFormat(rawValue: form.name) else {
+      preconditionFailure("'\(form.name)' is no form of weights")
+    }
+    let panels = epc_packed_panels(form.rows)
+    pool.run(panels) { panel, _ in
+      unsafe epc_pack(
+        format.format, matrix.reals, form.rows, form.columns, panel, panel + 1, result.base)
+    }
+  }
+
+  /// Runs an operation on the rows of a step; see `Device`.
+  public func run(_ kernel: FastKernel, _ arguments: OpArguments, _ step: StepState) {
+    kernel.run(arguments, step, on: self)
   }
 
   /// Gathers rows; see `Device`.
   public func pack(
     _ x: Memory, width: Int, rows: Memory, scales: Memory?, count: Int, to result: Memory
   ) {
-    unsafe epc_ref_pack(x.reals, width, rows.indices, scales?.reals, count, result.reals)
+    share(count, width: width) { range, _ in
+      let first = range.lowerBound
+      unsafe epc_ref_pack(
+        x.reals, width, rows.indices + first, scales.map { unsafe UnsafePointer($0.reals + first) },
+        range.count, result.reals + first * width)
+    }
   }
 
   /// Scatters rows; see `Device`.
   public func unpack(_ x: Memory, width: Int, places: Memory, count: Int, to result: Memory) {
-    unsafe epc_ref_unpack(x.reals, width, places.indices, count, result.reals)
+    share(count, width: width) { range, _ in
+      let first = range.lowerBound
+      unsafe epc_ref_unpack(
+        x.reals + first * width, width, places.indices + first, range.count, result.reals)
+    }
   }
 
   /// Adds arrays up; see `Device`.
@@ -41,12 +90,16 @@ public struct CPUDevice: Device {
 
   /// Sums what experts returned; see `Device`.
   public func combine(_ combination: Combination, to result: Memory, _ step: StepState) {
-    let scratch = step.scratch.take(bytes: 8 * combination.width)
-    unsafe epc_ref_combine(
-      combination.returned.reals, combination.places.indices, combination.indices.indices,
-      combination.weights.reals, combination.identity?.reals, combination.experts,
-      combination.isUnweighted, combination.rows, combination.topK, combination.width,
-      scratch.doubles, result.reals)
+    let (topK, width) = (combination.topK, combination.width)
+    share(combination.rows, width: topK * width) { rows, worker in
+      let first = rows.lowerBound
+      unsafe epc_ref_combine(
+        combination.returned.reals, combination.places.indices + first * topK,
+        combination.indices.indices + first * topK, combination.weights.reals + first * topK,
+        combination.identity.map { unsafe UnsafePointer($0.reals + first * width) },
+        combination.experts, combination.isUnweighted, rows.count, topK, width,
+        pool.scratch(worker, bytes: 8 * width).doubles, result.reals + first * width)
+    }
   }
 
   /// Copies blocks; see `Device`.
@@ -54,12 +107,5 @@ public struct CPUDevice: Device {
     _ x: Memory, stride: Int, to result: Memory, resultStride: Int, count: Int, outer: Int
   ) {
     unsafe epc_ref_copy_blocks(x.reals, stride, result.reals, resultStride, count, outer)
-  }
-}
-
-extension Memory {
-  /// The elements as reals of double width.
-  var doubles: UnsafeMutablePointer<Double> {
-    unsafe base.assumingMemoryBound(to: Double.self)
   }
 }

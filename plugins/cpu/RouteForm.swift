@@ -61,17 +61,54 @@ struct RouteForm {
   }
 
   func run(_ arguments: OpArguments, _ step: StepState, rows kind: RowKind, count: Int) {
+    let scratch = step.scratch.take(bytes: scratchBytes)
+    choose(arguments, step, rows: kind, 0..<count, scratch)
+    drop(arguments, step)
+  }
+
+  /// The same, rows shared out over threads.
+  func run(
+    _ arguments: OpArguments, _ step: StepState, rows kind: RowKind, count: Int,
+    on device: CPUDevice
+  ) {
+    // A score takes some ten times the time of a product.
+    let work = unsafe 32 * route.experts
+    device.share(count, width: work) { rows, worker in
+      choose(
+        arguments, step, rows: kind, rows, device.pool.scratch(worker, bytes: scratchBytes))
+    }
+    drop(arguments, step)
+  }
+
+  private var scratchBytes: Int {
+    unsafe 8 * (3 * route.experts + route.top_k + groups)
+  }
+
+  private func choose(
+    _ arguments: OpArguments, _ step: StepState, rows kind: RowKind, _ rows: Range<Int>,
+    _ scratch: Memory
+  ) {
     var route = unsafe self.route
-    let experts = unsafe route.experts
-    let scratch = unsafe step.scratch.take(bytes: 8 * (3 * experts + route.top_k + groups))
-    let operands = arguments.operands
+    let (first, operands) = (rows.lowerBound, arguments.operands)
+    func reals(_ operand: Int, _ width: Int) -> UnsafePointer<Float>? {
+      unsafe operands[operand].map { unsafe UnsafePointer($0.reals + first * width) }
+    }
+    func indices(_ operand: Int, _ width: Int) -> UnsafePointer<Int32>? {
+      unsafe operands[operand].map { unsafe UnsafePointer($0.indices + first * width) }
+    }
     unsafe epc_ref_route(
-      &route, operands[0]?.reals, operands[1]?.reals, operands[2]?.indices, operands[3]?.reals,
-      operands[4]?.indices, operands[5]?.indices, operands[6]?.reals,
-      step.positions(of: kind).indices, count, scratch.doubles, arguments.results[0].indices,
-      arguments.results[1].reals)
+      &route, reals(0, route.experts), reals(1, 0), indices(2, 1), reals(3, 0), indices(4, 1),
+      indices(5, route.outer_top_k), reals(6, route.outer_top_k),
+      step.positions(of: kind).indices + first, rows.count, scratch.doubles,
+      arguments.results[0].indices + first * choices,
+      arguments.results[1].reals + first * choices)
+  }
+
+  /// Drops what is beyond the capacity of experts, if they have one.
+  private func drop(_ arguments: OpArguments, _ step: StepState) {
     guard let capacityFactor else { return }
     let (topK, weighted) = unsafe (route.top_k, route.weighted_experts)
+    let experts = unsafe route.experts
     let counts = step.scratch.take(bytes: 4 * experts)
     for span in step.spans {
       let most = capacityFactor * Double(span.rows.count) * Double(topK) / Double(weighted)

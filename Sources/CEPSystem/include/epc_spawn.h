@@ -4,7 +4,7 @@
 // deny-list that ends the program at the first forbidden system call and tells which one it was, no
 // capabilities, and no way to gain any. Bounded, which every run is, means: a wall clock, resource
 // limits, caps on what is read from the program, an own session whose processes are killed with it,
-// no inherited descriptors, and death with the parent.
+// no inherited descriptors, and death with the parent. For calls within a process see epc_guard.h.
 
 #ifndef EPC_SPAWN_H
 #define EPC_SPAWN_H

@@ -31,12 +31,9 @@ extension KernelPlanner {
       // Where each expert is split over a data group, a group's ranks lie a group apart.
       let stride = mesh.holdsWholeExperts ? 1 : mesh.tp
       let node = max(1, estimator.devicesPerNode / stride)
-      let route = route(of: operation)?.attributes
-      let nodes = (mesh.ep + node - 1) / node
-      let visited = NodeVisits.expected(
-        nodes: nodes, experts: max(operation.attributes.int("experts"), 1),
-        topK: type.elementsPerRow, groups: route?.int("groups") ?? 0,
-        kept: route?.int("groups_kept") ?? 0)
+      let visited = estimator.nodesVisited(
+        placement, layer: layer, nodes: (mesh.ep + node - 1) / node, topK: type.elementsPerRow,
+        experts: max(operation.attributes.int("experts"), 1), route: route(of: operation))
       let exchange = Kernel.Exchange(
         isCombine: isCombine, isLowLatency: isLowLatency, ranks: Double(mesh.ep),
         node: Double(node), rows: own, copies: Double(type.elementsPerRow),

@@ -1,5 +1,6 @@
 internal import EPIR
 internal import EPModel
+internal import EPPlacement
 internal import EPPlan
 internal import Glibc
 
@@ -276,12 +277,13 @@ struct KernelPlanner {
     let own = type.rows == .ownTokens ? step.tokens / Double(mesh.tp) : step.tokens
     let copies = own * Double(mesh.ep) * Double(type.elementsPerRow)
     let assumed = estimator.assumedBalancedness
-    if estimator.loads.byLayer[layer] == nil && assumed < 1 {
+    let loads = estimator.loads?.row(ofLayer: layer)
+    if loads == nil && assumed < 1 {
       let slots = Double(max(placement.slotsPerRank, 1))
       let rows = copies / Double(mesh.ep) / slots / assumed
       return (Array(repeating: rows, count: placement.slotsPerRank), 1 / assumed)
     }
-    let shares = estimator.loads.slotShares(layer: layer, placement: placement)
+    let shares = placement.slotShares(for: loads)
     var busiest: ArraySlice<Double> = []
     var most = -1.0
     for rank in 0..<(shares.count / max(placement.slotsPerRank, 1)) {

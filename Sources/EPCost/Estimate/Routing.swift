@@ -1,32 +1,55 @@
 internal import EPModel
+public import EPPlacement
 public import EPPlan
 internal import Glibc
 
-/// The share of a layer's routed tokens that goes to each logical expert.
-public struct RoutedLoads: Hashable, Sendable {
-  /// Tokens (or shares of them, in any unit) by layer and expert; a layer that is not there is even.
-  public var byLayer: [Int: [Double]]
+extension LoadSource {
+  /// The loads of a pool's layers with experts, MTP depths left out.
+  public func loads(of pool: Pool) throws(PlacementError) -> ExpertLoads {
+    let drafts = Set(pool.drafts.flatMap(\.layers))
+    let placements = pool.placements.filter { !drafts.isSuperset(of: $0.layers) }
+    let layers = Set(placements.flatMap(\.layers)).subtracting(drafts).sorted()
+    let modelLayers = Set(pool.stages.joined().flatMap(\.layers)).subtracting(drafts).count
+    return try loads(layers: layers, of: modelLayers, experts: placements.first?.experts ?? 1)
+  }
+}
 
-  /// Makes loads.
-  public init(byLayer: [Int: [Double]] = [:]) { self.byLayer = byLayer }
-
-  /// Every expert takes the same.
-  public static let even = RoutedLoads()
-
-  /// The share of each slot of a placement, all slots together 1; replicas share evenly.
-  public func slotShares(layer: Int, placement: ExpertPlacement) -> [Double] {
-    let loads = byLayer[layer] ?? []
-    let replicas = placement.replicas
-    var shares = Array(repeating: 0.0, count: placement.slots.count)
+extension ExpertPlacement {
+  /// The share of a layer's routed tokens that each slot takes, all slots together 1. Replicas share
+  /// evenly, or as the best split of the loads where batches are split; experts without loads are
+  /// alike.
+  public func slotShares(for loads: [Double]?) -> [Double] {
+    let loads = loads ?? []
+    var shares = Array(repeating: 0.0, count: slots.count)
     var total = 0.0
     for (expert, slots) in replicas.enumerated() where !slots.isEmpty {
-      let load = loads.count == placement.experts ? max(loads[expert], 0) : 1
+      let load = loads.count == experts ? max(loads[expert], 0) : 1
       total += load
       for slot in slots { shares[slot] = load / Double(slots.count) }
     }
     guard total > 0 else { return shares }
+    if sharing == .batch, let split = tokenSplit {
+      let weights = loads.count == experts ? loads : Array(repeating: 1, count: experts)
+      do throws(PlacementError) {
+        let parts = try split.shares(weights: weights).slots
+        for (slot, expert) in slots.enumerated() {
+          shares[slot] = max(weights[expert], 0) * parts[slot]
+        }
+      } catch {
+        // Loads too large to split exactly: even shares stand.
+      }
+    }
     for slot in shares.indices { shares[slot] /= total }
     return shares
+  }
+
+  /// What splits tokens over these slots; nil for slots that no verified plan has.
+  private var tokenSplit: TokenSplit? {
+    do throws(PlacementError) {
+      let shape = try PlacementShape(
+        experts: experts, ranks: slots.count / max(slotsPerRank, 1), slotsPerRank: slotsPerRank)
+      return try TokenSplit(shape: shape, slots: slots)
+    } catch { return nil }
   }
 }
 

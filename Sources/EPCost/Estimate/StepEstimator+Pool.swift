@@ -1,4 +1,5 @@
 internal import EPIR
+internal import EPPlacement
 internal import EPPlan
 
 extension StepEstimator {
@@ -85,10 +86,11 @@ extension StepEstimator {
   private var balancedness: Double {
     var sum = 0.0
     var count = 0.0
+    let given = Set(loads?.layers ?? [])
     for placement in pool.placements {
       // Layers without loads of their own are all alike.
-      let special = placement.layers.filter { loads.byLayer[$0] != nil }
-      if let even = placement.layers.first(where: { loads.byLayer[$0] == nil }) {
+      let special = placement.layers.filter { given.contains($0) }
+      if let even = placement.layers.first(where: { !given.contains($0) }) {
         let layers = Double(placement.layers.count - special.count)
         sum +=
           layers / KernelPlanner(self, function: placement.function, layer: even).imbalance

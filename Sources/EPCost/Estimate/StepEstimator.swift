@@ -1,5 +1,6 @@
 internal import EPIR
 public import EPModel
+public import EPPlacement
 public import EPPlan
 
 /// Works out what a step of a pool takes, operation by operation.
@@ -12,8 +13,8 @@ public struct StepEstimator: Sendable {
   public var model: CostModel
   /// Devices of a node.
   public var devicesPerNode: Int
-  /// How tokens are spread over experts.
-  public var loads: RoutedLoads
+  /// How tokens are spread over experts; evenly in layers that are not there.
+  public var loads: ExpertLoads?
   /// Mean over maximum of the tokens of expert ranks in layers whose loads are not given; at 1 the
   /// placement's own under even loads counts.
   public var assumedBalancedness: Double
@@ -38,7 +39,6 @@ public struct StepEstimator: Sendable {
     self.precision = precision
     self.model = model
     self.devicesPerNode = devicesPerNode ?? model.hardware.devicesPerNode
-    loads = .even
     assumedBalancedness = 1
     step = StepShape(pool.load, role: pool.role, drafts: pool.drafts.count)
     microBatches = 1
@@ -63,8 +63,9 @@ public struct StepEstimator: Sendable {
     if call.layers.isEmpty {
       return [estimate(function: call.function, layers: [], samples: isHead)]
     }
-    let special = call.layers.filter { loads.byLayer[$0] != nil }
-    let even = call.layers.filter { loads.byLayer[$0] == nil }
+    let given = Set(loads?.layers ?? [])
+    let special = call.layers.filter { given.contains($0) }
+    let even = call.layers.filter { !given.contains($0) }
     var estimates = even.isEmpty ? [] : [estimate(function: call.function, layers: even)]
     estimates += special.map { estimate(function: call.function, layers: [$0]) }
     return estimates

@@ -49,14 +49,17 @@ extension PlacementBenchmark {
       let shape = try PlacementShape(
         experts: trace.windows[0].experts,
         redundant: scratch.replicas - trace.windows[0].experts, ranks: scratch.ranks)
-      let strategies: [(String, RebalancePolicy.Action)] = [
-        ("ours: nothing", .nothing), ("ours: placed anew", .full),
-        ("ours: a twentieth", .partial(budget: scratch.copied / 20)),
-        ("ours: a tenth", .partial(budget: scratch.copied / 10)),
-        ("ours: a fifth", .partial(budget: scratch.copied / 5)),
+      let strategies: [(String, RebalancePolicy.Action, Rebalancer.Sharing)] = [
+        ("ours: nothing", .nothing, .even), ("ours: placed anew", .full, .even),
+        ("ours: a twentieth", .partial(budget: scratch.copied / 20), .even),
+        ("ours: a tenth", .partial(budget: scratch.copied / 10), .even),
+        ("ours: a fifth", .partial(budget: scratch.copied / 5), .even),
+        ("ours, to split: a fortieth", .partial(budget: scratch.copied / 40), .split),
+        ("ours, to split: a twentieth", .partial(budget: scratch.copied / 20), .split),
+        ("ours, to split: a tenth", .partial(budget: scratch.copied / 10), .split),
       ]
-      for (title, action) in strategies {
-        let outcome = try replay(trace, shape, action)
+      for (title, action, sharing) in strategies {
+        let outcome = try replay(trace, shape, action, sharing)
         table.add(
           row(scratch, title) + [
             fixed(outcome.copied * 100, 1) + " %", fixed(outcome.planned, 4),
@@ -74,7 +77,8 @@ extension PlacementBenchmark {
   }
 
   private func replay(
-    _ trace: LoadTrace, _ shape: PlacementShape, _ action: RebalancePolicy.Action
+    _ trace: LoadTrace, _ shape: PlacementShape, _ action: RebalancePolicy.Action,
+    _ sharing: Rebalancer.Sharing
   ) throws(PlacementError) -> Outcome {
     let balancer = try ExpertBalancer(shape: shape, threads: threads)
     var slots = try balancer.place(trace.windows[0]).map(\.slots)
@@ -89,7 +93,7 @@ extension PlacementBenchmark {
       case .full: new = try balancer.place(window).map(\.slots)
       case .partial(let part):
         let drift = Rebalancer.drift(from: trace.windows[index - 1], to: window)
-        new = try Rebalancer(shape: shape, drift: drift).rebalance(
+        new = try Rebalancer(shape: shape, drift: drift, sharing: sharing).rebalance(
           slots, for: window, budget: Int(part * Double(shape.slots * slots.count))
         ).map(\.slots)
       }

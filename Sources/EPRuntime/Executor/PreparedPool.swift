@@ -16,6 +16,11 @@ struct PreparedPool<D: Device> {
     var offsets: [Int]
     /// The room each value has there.
     var sizes: [Int]
+
+    /// The form that an operation wants a weight in.
+    func form(ofOperand operand: Int, of operation: Int, on device: D) -> WeightForm? {
+      kernels[operation].flatMap { device.form(ofOperand: operand, of: $0) }
+    }
   }
 
   let pool: Pool

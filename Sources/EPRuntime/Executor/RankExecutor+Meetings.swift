@@ -64,6 +64,9 @@ extension RankExecutor {
         device.copy(
           from, stride: count, to: to, resultStride: parts * count, count: count, outer: outer)
       }
+    case .dispatchChoices(let operation):
+      splitBatch(operation)
+      return try sendRows(operation)
     case .dispatchCounts(let operation): return try sendRows(operation)
     case .dispatchRows(let operation): receiveRows(operation)
     case .combine(let operation): addUp(operation)
@@ -167,6 +170,9 @@ extension RankExecutor {
     guard let slots = call.slots, let chosen = arguments.operands[1] else { return nil }
     let (group, ranks) = members(operation)
     let kind = RowKind(indices)
+    if slots.split != nil {
+      return tellChoices(operation, number, chosen, step.count(kind) * indices.elementsPerRow)
+    }
     let positions = step.positions(of: kind)
     let routing = unsafe Routing(
       indices: chosen.indices, positions: positions.indices, rows: step.count(kind),
@@ -186,6 +192,44 @@ extension RankExecutor {
         }))
   }
 
+  /// Where batches are split over replicas: tells all members how many rows there are for each
+  /// expert.
+  private func tellChoices(
+    _ operation: Operation, _ number: Int, _ chosen: Memory, _ choices: Int
+  ) -> Request {
+    let (group, ranks) = members(operation)
+    let experts = operation.attributes.int("experts")
+    let counts = unsafe Routing.Counts(
+      indices: chosen.indices, choices: choices, experts: experts, members: ranks.count)
+    choiceCounts = counts
+    pending = .dispatchChoices(operation: number)
+    return .exchange(
+      Exchange(
+        kind: .dispatch, group: group, members: ranks,
+        sends: ranks.map { _ in counts.own.memory },
+        receives: ranks.indices.map {
+          counts.all.memory.elements(from: $0 * experts, count: experts)
+        }))
+  }
+
+  /// Knowing what all members have, splits the batch over replicas; every member finds the same.
+  private func splitBatch(_ number: Int) {
+    let operation = self.operation(number)
+    let function = variants[call.function].function.function
+    guard let slots = call.slots, let split = slots.split, let counts = choiceCounts,
+      let chosen = call.arguments[number].operands[1],
+      let type = operation.operand("indices").flatMap({ function.type(of: $0) })
+    else { return }
+    let ranks = members(operation).ranks
+    let sharing = BatchSharing(
+      split, counts: counts.all.memory.integers, own: ranks.firstIndex(of: program.rank) ?? 0)
+    choiceCounts = nil
+    evenMost = sharing.evenMost
+    routings[routing(of: operation)] = unsafe Routing(
+      indices: chosen.indices, rows: step.count(RowKind(type)), topK: type.elementsPerRow,
+      sharing: sharing, slots: slots, members: ranks.count)
+  }
+
   /// Knowing what comes, checks that there is room for it and sends the rows.
   private func sendRows(_ number: Int) throws(ExecutionError) -> Request? {
     let operation = self.operation(number)
@@ -199,6 +243,10 @@ extension RankExecutor {
     let ends = routing.orderReceived(members: ranks.count, slots: slots.perRank)
     routings[key] = routing
     step.routed = Int(ends.last ?? 0)
+    batches.append(
+      RoutedBatch(
+        layer: call.layer, group: ranks[0], members: ranks.count, rows: step.routed,
+        evenMost: ranks[0] == program.rank && slots.split != nil ? evenMost : nil))
     if step.routed > function.routedCapacity {
       throw .routedCapacity(
         rank: clusterRank, layer: call.layer, rows: step.routed, capacity: function.routedCapacity)

@@ -23,6 +23,7 @@ public final class RankExecutor<D: Device> {
   enum Pending {
     case nothing
     case advance
+    case dispatchChoices(operation: Int)
     case dispatchCounts(operation: Int)
     case dispatchRows(operation: Int)
     case combine(operation: Int)
@@ -52,6 +53,12 @@ public final class RankExecutor<D: Device> {
   private var hasEntered = false
   var pending = Pending.nothing
   var routings: [Reference: Routing] = [:]
+  /// What members tell each other while a batch is being split over replicas.
+  var choiceCounts: Routing.Counts?
+  /// Rows of the fullest rank if the replicas of the batch just split had shared evenly.
+  var evenMost = 0.0
+  /// The batches dispatched in this step.
+  var batches: [RoutedBatch] = []
   private var outputs: [String: (place: Memory, type: TensorType)] = [:]
   var sendScratch = Scratch()
   var receiveScratch = Scratch()
@@ -110,20 +117,8 @@ public final class RankExecutor<D: Device> {
     var drafts = 0
     for call in program.calls {
       let variant = variants[call.function]
-      var places: [Storage?] = []
-      for (index, slice) in call.weights.enumerated() {
-        guard slice.isUsed else {
-          places.append(nil)
-          continue
-        }
-        do {
-          let uses = store.uses(of: index, in: variant.function)
-          let place = try store.load(
-            slice, of: variant.function.function.weights[index], uses: uses, ordinal: call.ordinal)
-          places.append(place)
-          kept.append(place)
-        } catch { throw .weights(error) }
-      }
+      let places = try RankExecutor.load(call, variant, device: device, from: store)
+      kept += places.values
       let cacheBase = declarations.count
       declarations += variant.function.function.caches
       calls.append(
@@ -131,7 +126,7 @@ public final class RankExecutor<D: Device> {
           function: call.function, layer: call.layer, draft: call.isDraft ? drafts : nil,
           slots: call.placement.map { Routing.Slots($0) },
           arguments: RankExecutor.arguments(
-            variant, call, weights: places, arena: arena, cacheBase: cacheBase)))
+            variant, call, weights: places, device: device, arena: arena, cacheBase: cacheBase)))
       if call.isDraft { drafts += 1 }
     }
     self.variants = variants
@@ -144,20 +139,53 @@ public final class RankExecutor<D: Device> {
       slots: program.calls.reduce(1) { max($0, $1.placement?.slotsPerRank ?? 0) })
   }
 
+  /// A weight of a call in one of the forms that operations want it in.
+  private struct WeightPlace: Hashable {
+    var weight: Int
+    var form: WeightForm?
+  }
+
+  /// Loads the weights of a call, each in all the forms that operations want.
+  private static func load(
+    _ call: RankProgram.Call, _ variant: PreparedPool<D>.Variant, device: D,
+    from store: WeightStore
+  ) throws(ExecutionError) -> [WeightPlace: Storage] {
+    var places: [WeightPlace: Storage] = [:]
+    for (number, references) in variant.references.enumerated() {
+      for (role, reference) in references.enumerated() {
+        guard case .weight(let index)? = reference, call.weights[index].isUsed else { continue }
+        let form = variant.form(ofOperand: role, of: number, on: device)
+        let place = WeightPlace(weight: index, form: form)
+        if places[place] != nil { continue }
+        do {
+          places[place] = try store.load(
+            call.weights[index], of: variant.function.function.weights[index],
+            uses: store.uses(of: index, in: variant.function), ordinal: call.ordinal,
+            as: form.map { form in
+              WeightStore.Form(form: form) { device.prepare($0, as: form, to: $1) }
+            })
+        } catch { throw .weights(error) }
+      }
+    }
+    return places
+  }
+
   private static func arguments(
-    _ variant: PreparedPool<D>.Variant, _ call: RankProgram.Call, weights: [Storage?],
-    arena: Storage, cacheBase: Int
+    _ variant: PreparedPool<D>.Variant, _ call: RankProgram.Call, weights: [WeightPlace: Storage],
+    device: D, arena: Storage, cacheBase: Int
   ) -> [OpArguments] {
     let function = variant.function.function
     return function.operations.enumerated().map { number, operation in
       var arguments = OpArguments(operands: [], results: [])
-      for reference in variant.references[number] {
+      for (role, reference) in variant.references[number].enumerated() {
         switch reference {
         case .value(let value)?:
           arguments.operands.append(
             arena.memory.part(from: variant.offsets[value], bytes: variant.sizes[value]))
         case .weight(let weight)?:
-          arguments.operands.append(weights[weight]?.memory)
+          let place = WeightPlace(
+            weight: weight, form: variant.form(ofOperand: role, of: number, on: device))
+          arguments.operands.append(weights[place]?.memory)
           if operation.kind == .embed {
             arguments.firstRow = call.weights[weight].ranges.first?.lowerBound ?? 0
           }
@@ -203,6 +231,7 @@ public final class RankExecutor<D: Device> {
     (callIndex, operationIndex, hasEntered) = (0, 0, false)
     pending = .nothing
     outputs = [:]
+    batches = []
   }
 
   /// Runs until ranks must meet; nil when the step is done.
@@ -334,7 +363,7 @@ public final class RankExecutor<D: Device> {
   ) throws(ExecutionError) -> Request? {
     let arguments = call.arguments[number]
     if let kernel = variants[call.function].kernels[number] {
-      device.run(kernel, arguments, step)
+      do { try device.run(kernel, arguments, step) } catch { throw .backend(error) }
       advance()
       return nil
     }

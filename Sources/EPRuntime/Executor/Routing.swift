@@ -1,4 +1,5 @@
 internal import EPBackend
+internal import EPPlacement
 internal import EPPlan
 
 /// Where the rows of one dispatch go and come back from.
@@ -7,10 +8,37 @@ struct Routing {
   struct Slots: Sendable {
     var replicas: [[Int]]
     var perRank: Int
+    /// What splits batches over replicas, where the plan wants that.
+    var split: TokenSplit?
 
     init(_ placement: ExpertPlacement) {
       replicas = placement.replicas
       perRank = placement.slotsPerRank
+      guard placement.sharing == .batch else { return }
+      do throws(PlacementError) {
+        split = try TokenSplit(
+          shape: PlacementShape(
+            experts: placement.experts, ranks: placement.slots.count / perRank,
+            slotsPerRank: perRank), slots: placement.slots)
+      } catch { preconditionFailure("the slots of a verified plan: \(error)") }
+    }
+  }
+
+  /// What members tell each other before a batch is split over replicas.
+  struct Counts {
+    /// Rows of this member for each expert.
+    var own: Storage
+    /// Rows of each member for each expert, member by member.
+    var all: Storage
+
+    init(indices: UnsafePointer<Int32>, choices: Int, experts: Int, members: Int) {
+      var counts = Array(repeating: Int32(0), count: experts)
+      for choice in 0..<choices {
+        let expert = Int(unsafe indices[choice])
+        if expert >= 0 && expert < experts { counts[expert] += 1 }
+      }
+      own = Storage(counts)
+      all = Storage(bytes: 4 * members * experts)
     }
   }
 
@@ -36,18 +64,41 @@ struct Routing {
     indices: UnsafePointer<Int32>, positions: UnsafePointer<Int32>, rows: Int, topK: Int,
     experts: Int, slots: Slots, members: Int
   ) {
-    var counts = Array(repeating: Int32(0), count: members * slots.perRank)
     var chosen = Array(repeating: -1, count: rows * topK)
     for row in 0..<rows {
       for choice in (row * topK)..<((row + 1) * topK) {
         let expert = Int(unsafe indices[choice])
         if expert < 0 || expert >= experts { continue }
         let replicas = slots.replicas[expert]
-        let slot = replicas[(Int(unsafe positions[row]) + expert) % replicas.count]
-        chosen[choice] = slot
-        counts[slot] += 1
+        chosen[choice] = replicas[(Int(unsafe positions[row]) + expert) % replicas.count]
       }
     }
+    self.init(chosen: chosen, topK: topK, slots: slots, members: members)
+  }
+
+  /// Chooses slots as the split of a batch says: rows in order take the slots of an expert in order.
+  init(
+    indices: UnsafePointer<Int32>, rows: Int, topK: Int, sharing: BatchSharing, slots: Slots,
+    members: Int
+  ) {
+    var targets = sharing.targets
+    var current = Array(repeating: 0, count: targets.count)
+    var chosen = Array(repeating: -1, count: rows * topK)
+    for choice in chosen.indices {
+      let expert = Int(unsafe indices[choice])
+      if expert < 0 || expert >= targets.count { continue }
+      while targets[expert][current[expert]].rows == 0 { current[expert] += 1 }
+      chosen[choice] = targets[expert][current[expert]].slot
+      targets[expert][current[expert]].rows -= 1
+    }
+    self.init(chosen: chosen, topK: topK, slots: slots, members: members)
+    receivedCounts.memory.copy(from: sharing.received)
+  }
+
+  /// Orders the rows sent by the slots chosen for each choice, -1 where a choice goes nowhere.
+  private init(chosen: [Int], topK: Int, slots: Slots, members: Int) {
+    var counts = Array(repeating: Int32(0), count: members * slots.perRank)
+    for slot in chosen where slot >= 0 { counts[slot] += 1 }
     var next: [Int] = []
     var total = 0
     for count in counts {
@@ -55,7 +106,7 @@ struct Routing {
       total += Int(count)
     }
     var rowsInOrder = Array(repeating: Int32(0), count: total)
-    var places = Array(repeating: Int32(-1), count: rows * topK)
+    var places = Array(repeating: Int32(-1), count: chosen.count)
     sentChoices = Array(repeating: 0, count: total)
     for (choice, slot) in chosen.enumerated() where slot >= 0 {
       rowsInOrder[next[slot]] = Int32(choice / topK)

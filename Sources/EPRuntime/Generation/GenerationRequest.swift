@@ -105,6 +105,8 @@ public struct RunStatistics: Sendable {
   public var handoverBytes = 0
   /// Rows and bytes of dispatch and combine, by pool and layer.
   public var traffic: [[Int: Traffic]] = []
+  /// How even the rows of batches were over expert ranks, by pool and layer.
+  public var balance: [[Int: RoutedBalance]] = []
   /// Bytes of weights held.
   public var weightBytes = 0
 

@@ -264,6 +264,7 @@ struct GenerationRun<D: Device> {
     var statistics = self.statistics
     statistics.weightBytes = weightBytes
     statistics.traffic = session.pools.map(\.traffic)
+    statistics.balance = session.pools.map(\.balance)
     if !request.kept.isDisjoint(with: [.routing, .hidden]) {
       for pool in session.pools { recorder.detach(from: pool) }
     }

@@ -16,15 +16,26 @@ public final class PlanSession<D: Device> {
   private let weightBytes: Int
   private let prefillPool: Int
   private let decodePool: Int
+  private let place: ProcessPlace?
 
-  /// Makes the ranks of all pools ready.
+  /// Makes the ranks of all pools ready, or those of this process where there are others.
   ///
-  /// The plan must have been verified.
-  public init(_ plan: Plan, weights: WeightStore, device: D) throws(ExecutionError) {
+  /// The plan must have been verified. Over processes it has one pool: caches are handed over within
+  /// a process alone.
+  public init(
+    _ plan: Plan, weights: WeightStore, device: D, place: ProcessPlace? = nil
+  ) throws(ExecutionError) {
     self.plan = plan
+    self.place = place
+    if place != nil && plan.pools.count > 1 {
+      throw .request(
+        "the plan has \(plan.pools.count) pools, and caches are not handed over between processes; "
+          + "compile with '--phase unified'")
+    }
     var pools: [PoolRunner<D>] = []
     for index in plan.pools.indices {
-      pools.append(try PoolRunner(plan, pool: index, device: device, weights: weights))
+      pools.append(
+        try PoolRunner(plan, pool: index, device: device, weights: weights, place: place))
     }
     self.pools = pools
     weightBytes = weights.bytes
@@ -48,7 +59,15 @@ public final class PlanSession<D: Device> {
       try run.step()
       progress(run.statistics.tokens)
     }
-    return run.finish(weightBytes: weightBytes)
+    var result = run.finish(weightBytes: weightBytes)
+    if let place {
+      // Each process knows of its own ranks.
+      do {
+        let all = try place.processes.gather(TrafficTable.bytes(of: result.statistics.traffic))
+        result.statistics.traffic = TrafficTable.sum(all, pools: plan.pools.count)
+      } catch { throw .backend(error) }
+    }
+    return result
   }
 
   private func check(_ request: GenerationRequest) throws(ExecutionError) {
@@ -66,6 +85,10 @@ public final class PlanSession<D: Device> {
       request.modalities.map(\.count) != request.prompts.map(\.count)
     {
       throw .request("modalities are one number for each token of each prompt")
+    }
+    if place != nil && !request.kept.isDisjoint(with: [.routing, .hidden]) {
+      throw .request(
+        "routing and hidden states are kept where all ranks are in one process; run on cpu")
     }
     let needsDrafts = request.speculate > 0 || request.kept.contains(.drafts)
     if request.speculate < 0 {

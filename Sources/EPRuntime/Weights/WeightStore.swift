@@ -7,7 +7,7 @@ public import EPPlan
 /// The weights of this process: read or made slice by slice, each slice once.
 public final class WeightStore {
   private let source: WeightSource
-  private var loaded: [EPPlan.WeightSlice: Storage] = [:]
+  private var loaded: [Key: Storage] = [:]
   private var knownUses: [String: WeightUse] = [:]
 
   /// Bytes of weights held.
@@ -29,32 +29,76 @@ public final class WeightStore {
     return use
   }
 
-  /// The elements of a slice; `ordinal` says which row of constants belongs to the call.
+  /// A weight as a kernel wants it.
+  struct Form {
+    var form: WeightForm
+    /// Makes a matrix ready.
+    var prepare: (Memory, Memory) -> Void
+  }
+
+  private struct Key: Hashable {
+    var slice: EPPlan.WeightSlice
+    var form: WeightForm?
+  }
+
+  /// The elements of a slice, as reals or in the form given; `ordinal` says which row of constants
+  /// belongs to the call.
   func load(
-    _ slice: EPPlan.WeightSlice, of weight: WeightDeclaration, uses: WeightUse, ordinal: Int
+    _ slice: EPPlan.WeightSlice, of weight: WeightDeclaration, uses: WeightUse, ordinal: Int,
+    as form: Form? = nil
   ) throws(WeightError) -> Storage {
-    var key = slice
-    key.isUsed = true
+    var key = Key(slice: slice, form: form?.form)
+    key.slice.isUsed = true
     if let known = loaded[key] { return known }
     let box = WeightBox(slice)
     let experts = slice.axes.first?.split == .expert ? slice.experts ?? [] : nil
-    let storage = Storage(bytes: 4 * box.count * (experts?.count ?? 1))
+    let storage: Storage
+    if let form {
+      // Expert by expert, so that no more than one is there as reals.
+      precondition(box.count % form.form.elements == 0, "a weight has a whole number of matrices")
+      let matrices = box.count / form.form.elements
+      let bytes = matrices * form.form.bytes
+      storage = Storage(bytes: bytes * (experts?.count ?? 1))
+      let reals = Storage(bytes: 4 * box.count)
+      for slot in 0..<(experts?.count ?? 1) {
+        try read(
+          slice, box, weight, experts: experts.map { [$0[slot]] }, uses: uses, ordinal: ordinal,
+          into: reals)
+        for matrix in 0..<matrices {
+          form.prepare(
+            reals.memory.elements(
+              from: matrix * form.form.elements, count: form.form.elements),
+            storage.memory.part(
+              from: slot * bytes + matrix * form.form.bytes, bytes: form.form.bytes))
+        }
+      }
+    } else {
+      storage = Storage(bytes: 4 * box.count * (experts?.count ?? 1))
+      try read(slice, box, weight, experts: experts, uses: uses, ordinal: ordinal, into: storage)
+    }
+    bytes += storage.memory.bytes
+    loaded[key] = storage
+    return storage
+  }
+
+  /// Reads or makes the reals of a slice, of the experts given if it has experts.
+  private func read(
+    _ slice: EPPlan.WeightSlice, _ box: WeightBox, _ weight: WeightDeclaration, experts: [Int]?,
+    uses: WeightUse, ordinal: Int, into storage: Storage
+  ) throws(WeightError) {
     if weight.role == .constant {
       fill(
         storage, box,
         constants: weight.constants.indices.contains(ordinal)
           ? weight.constants[ordinal] : weight.constants.first ?? [])
-    } else {
-      switch source {
-      case .synthetic(let seed):
-        synthesize(storage, box, slice, experts: experts, uses: uses, seed: seed)
-      case .checkpoint(let checkpoint):
-        try checkpoint.read(slice, box, experts: experts, uses: uses, into: storage.memory)
-      }
+      return
     }
-    bytes += storage.memory.bytes
-    loaded[key] = storage
-    return storage
+    switch source {
+    case .synthetic(let seed):
+      synthesize(storage, box, slice, experts: experts, uses: uses, seed: seed)
+    case .checkpoint(let checkpoint):
+      try checkpoint.read(slice, box, experts: experts, uses: uses, into: storage.memory)
+    }
   }
 
   private func fill(_ storage: Storage, _ box: WeightBox, constants: [Double]) {

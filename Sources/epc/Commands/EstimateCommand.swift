@@ -4,6 +4,7 @@ import EPCost
 import EPIR
 import EPJSON
 import EPModel
+import EPPlacement
 import EPPlan
 
 struct EstimateCommand: ParsableCommand {
@@ -80,7 +81,11 @@ struct EstimateCommand: ParsableCommand {
         var estimator = StepEstimator(
           pool, precision: plan.model.precision, model: cost,
           devicesPerNode: plan.cluster.devicesPerNode)
-        estimator.loads = Self.loads(request.loads, in: pool)
+        if let loads = request.loads {
+          do throws(PlacementError) { estimator.loads = try loads.loads(of: pool) } catch {
+            throw Diagnostics("expert-loads", error.description)
+          }
+        }
         estimator.assumedBalancedness = balancedness
         if attention == .fp8 { estimator.attentionFormat = .fp8 }
         let estimate = estimator.poolEstimate(
@@ -104,13 +109,5 @@ struct EstimateCommand: ParsableCommand {
         } catch { throw Diagnostics("estimate-json", "\(error)") }
       }
     }
-  }
-
-  /// The given loads, a row for each layer with experts, by layer.
-  private static func loads(_ rows: [[Double]]?, in pool: Pool) -> RoutedLoads {
-    let drafts = Set(pool.drafts.flatMap(\.layers))
-    let layers = Set(pool.placements.flatMap(\.layers)).subtracting(drafts).sorted()
-    return RoutedLoads(
-      byLayer: Dictionary(uniqueKeysWithValues: zip(layers, rows ?? []).map { ($0, $1) }))
   }
 }

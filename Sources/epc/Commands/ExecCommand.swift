@@ -1,4 +1,5 @@
 import ArgumentParser
+import EPBackend
 import EPBackendCPU
 import EPCheckpoint
 import EPCompiler
@@ -23,6 +24,7 @@ struct ExecCommand: ParsableCommand {
         epc exec plan.json --weights checkpoint/ --prompt "The capital of France is"
         epc exec plan.json --weights synthetic:1 --tokens 1,2,3 --generate 16
         epc exec plan.json --weights checkpoint/ --tokens-file prompts.json --output out.safetensors
+        mpirun -n 8 epc exec plan.json --backend mpi --weights checkpoint/ --tokens 1,2,3
       """)
 
   @Argument(help: "The plan.")
@@ -31,8 +33,20 @@ struct ExecCommand: ParsableCommand {
   @Option(help: "A checkpoint folder or file, or synthetic:SEED.")
   var weights: String?
 
-  @Option(help: "What runs the operations; 'cpu' is the reference.")
+  @Option(
+    help: ArgumentHelp(
+      "What runs the plan: cpu, the slow and obvious 'reference', mpi, or a library.",
+      discussion: """
+        With mpi each rank is a process of its own, started by mpirun. A library is a path such as \
+        ./libmine.so; 'epc backends' lists installed ones.
+        """))
   var backend: String = "cpu"
+
+  @Option(help: "How many seconds one call of a library may take.")
+  var backendTimeout: Int = 60
+
+  @OptionGroup
+  var cpu: CPUFlags
 
   @Option(help: "A prompt as tokens: 1,2,3.")
   var tokens: String?
@@ -61,6 +75,9 @@ struct ExecCommand: ParsableCommand {
   @Option(help: "What draws depend on.")
   var seed: UInt64 = 0
 
+  @OptionGroup
+  var loads: LoadFlags
+
   @Option(help: "The most tokens of one prompt in one step.")
   var chunk: Int?
 
@@ -82,11 +99,12 @@ struct ExecCommand: ParsableCommand {
   var format: OutputFormat = .text
 
   func run() throws {
-    try reporting { () throws(Diagnostics) in
-      if backend != "cpu" { throw PlanFlags.unknown("--backend", backend, ["cpu"]) }
+    try reporting(isQuiet: backend == "mpi" && !MPIRun.isFirst) { () throws(Diagnostics) in
+      let backend = try BackendChoice(named: backend, cpu: cpu, seconds: backendTimeout)
       let kept = try keptData()
       let sampling = try self.sampling()
-      let plan = try Plan.load(plan)
+      var plan = try Plan.load(plan)
+      if let loads = try loads.source() { try plan.placeExperts(for: loads) }
       let tokenizer = try self.tokenizer()
       let prompts = try self.prompts(tokenizer)
       var request = GenerationRequest(
@@ -94,28 +112,49 @@ struct ExecCommand: ParsableCommand {
       request.chunk = chunk
       let source = try self.source(for: plan)
       if check {
-        try compare(plan, source, request)
+        switch backend {
+        case .cpu(let device): try compare(plan, source, request, device)
+        case .reference: try compare(plan, source, request, ReferenceDevice())
+        case .mpi:
+          throw Diagnostics("flag", "'--check' runs in one process; leave out '--backend mpi'")
+        case .plugin(let device): try compare(plan, source, request, device)
+        }
         return
       }
       let result: GenerationResult
-      do throws(ExecutionError) {
-        let store: WeightStore
-        do throws(WeightError) { store = try WeightStore(source, for: plan) } catch {
-          throw .weights(error)
-        }
-        let session = try PlanSession(plan, weights: store, device: CPUDevice())
-        let progress = Progress(total: prompts.count * generate)
-        result = try session.generate(request) { progress.show($0) }
-        progress.end()
-      } catch { throw Diagnostics("exec", error.description) }
+      switch backend {
+      case .cpu(let device): result = try run(plan, source, request, device)
+      case .reference: result = try run(plan, source, request, ReferenceDevice())
+      case .mpi(let device):
+        let job = MPIRun(plan: plan, source: source, request: request, device: device)
+        // The others have had their part.
+        guard let made = try job.run() else { return }
+        result = made
+      case .plugin(let device): result = try run(plan, source, request, device)
+      }
       if let output {
         do throws(CheckpointError) { try result.write(to: output) } catch {
           throw Diagnostics("write", error.description)
         }
       }
-      try show(result, plan, tokenizer)
+      try show(result, plan, tokenizer, on: backend.summary)
       if let output, format == .text { Terminal.print("wrote \(output)\n") }
     }
+  }
+
+  private func run<D: Device>(
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D
+  ) throws(Diagnostics) -> GenerationResult {
+    do throws(ExecutionError) {
+      let store: WeightStore
+      do throws(WeightError) { store = try WeightStore(source, for: plan) } catch {
+        throw .weights(error)
+      }
+      let session = try PlanSession(plan, weights: store, device: device)
+      let progress = Progress(total: request.prompts.count * generate)
+      defer { progress.end() }
+      return try session.generate(request) { progress.show($0) }
+    } catch { throw Diagnostics("exec", error.description) }
   }
 
   // MARK: Input
@@ -218,9 +257,9 @@ struct ExecCommand: ParsableCommand {
     }
   }
 
-  /// Runs the plan beside an unsharded one of the same model.
-  private func compare(
-    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest
+  /// Runs the plan beside an unsharded one of the same model on reference kernels.
+  private func compare<D: Device>(
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D
   ) throws(Diagnostics) {
     let single = try unsharded(plan)
     let comparison: Comparison
@@ -230,8 +269,8 @@ struct ExecCommand: ParsableCommand {
         stores = (try WeightStore(source, for: plan), try WeightStore(source, for: single))
       } catch { throw .weights(error) }
       comparison = try Comparison.run(
-        try PlanSession(plan, weights: stores.0, device: CPUDevice()),
-        against: try PlanSession(single, weights: stores.1, device: CPUDevice()), request,
+        try PlanSession(plan, weights: stores.0, device: device),
+        against: try PlanSession(single, weights: stores.1, device: ReferenceDevice()), request,
         bound: bound)
     } catch { throw Diagnostics("exec", error.description) }
     Terminal.print(comparison.text)
@@ -262,7 +301,7 @@ struct ExecCommand: ParsableCommand {
   // MARK: Output
 
   private func show(
-    _ result: GenerationResult, _ plan: Plan, _ tokenizer: Tokenizer?
+    _ result: GenerationResult, _ plan: Plan, _ tokenizer: Tokenizer?, on backend: String
   ) throws(Diagnostics) {
     if format == .json {
       do {
@@ -281,8 +320,8 @@ struct ExecCommand: ParsableCommand {
     let prefill = rate(Double(statistics.promptTokens), statistics.prefillSeconds)
     var lines = [
       "\(statistics.promptTokens) prompt tokens at \(prefill), \(statistics.tokens) made at "
-        + "\(rate(Double(statistics.tokens), statistics.decodeSeconds)), on \(ranks) rank(s) of cpu, "
-        + "fp32"
+        + "\(rate(Double(statistics.tokens), statistics.decodeSeconds)), on \(ranks) rank(s) of "
+        + backend
     ]
     if statistics.drafted > 0 {
       lines.append(
@@ -295,6 +334,13 @@ struct ExecCommand: ParsableCommand {
     if sent + returned > 0 {
       lines.append(
         "dispatch sent \(Units.bytes(sent)) between ranks, combine \(Units.bytes(returned))")
+    }
+    let balance = statistics.routedBalance
+    if sent + returned > 0, let mean = balance.mean {
+      let even = balance.evenMean.map { ", \(Units.decimal($0, digits: 3)) with even shares" } ?? ""
+      lines.append(
+        "rows of a rank, mean over fullest: \(Units.decimal(mean, digits: 3)) in \(balance.batches) "
+          + "batches" + even)
     }
     if statistics.handoverBytes > 0 {
       lines.append("the prefill pool handed over \(Units.bytes(statistics.handoverBytes))")
@@ -327,6 +373,8 @@ struct ExecCommand: ParsableCommand {
       "decode_seconds": .real(statistics.decodeSeconds),
       "acceptance_rate": statistics.acceptanceRate.map(Document.real),
       "handover_bytes": .int(statistics.handoverBytes),
+      "batch_balance": statistics.routedBalance.mean.map(Document.real),
+      "batch_balance_even_shares": statistics.routedBalance.evenMean.map(Document.real),
       "dispatch_bytes": .int(
         statistics.traffic.flatMap { $0.values }.reduce(0) { $0 + $1.dispatchBytes }),
       "combine_bytes": .int(

@@ -1,45 +1,100 @@
-import CEPSystem
-import Glibc
+package import CEPSystem
+internal import Glibc
 
 /// A run of another program within bounds.
-struct ProgramRun {
+package struct ProgramRun {
   /// What a confined program may open.
-  struct Confinement {
-    var readable: [String]
-    var executable: [String]
-    var acceptsMissingLandlock: Bool
+  package struct Confinement {
+    /// Files and folders it may read.
+    package var readable: [String]
+    /// Files it may run.
+    package var executable: [String]
+    /// Whether it runs where the kernel has no landlock.
+    package var acceptsMissingLandlock: Bool
+
+    /// Makes a confinement.
+    package init(readable: [String], executable: [String], acceptsMissingLandlock: Bool) {
+      self.readable = readable
+      self.executable = executable
+      self.acceptsMissingLandlock = acceptsMissingLandlock
+    }
   }
 
-  var program: String
-  var arguments: [String]
-  var environment: [String]
-  var directory: String?
+  /// The absolute path of the program.
+  package var program: String
+  /// All arguments, the name of the program first.
+  package var arguments: [String]
+  /// All of the environment, as `NAME=VALUE`.
+  package var environment: [String]
+  /// The working folder, or nil for the caller's.
+  package var directory: String?
   /// 1, or 3 when standard output is to join standard error.
-  var outputDescriptor: Int32
-  var outputLimit: Int
-  var errorLimit = 1 << 20
-  var wallMilliseconds: Int
-  var cpuSeconds: Int
-  var memoryBytes: UInt64 = .max
-  var stackBytes: UInt64 = .max
-  var fileSizeBytes: UInt64 = .max
-  var openFiles: UInt64 = .max
-  var confinement: Confinement?
+  package var outputDescriptor: Int32
+  /// The most bytes of output.
+  package var outputLimit: Int
+  /// How many of the last bytes of standard error are kept.
+  package var errorLimit: Int
+  /// The most time on the wall.
+  package var wallMilliseconds: Int
+  /// The most processor time.
+  package var cpuSeconds: UInt64
+  /// The most address space.
+  package var memoryBytes: UInt64
+  /// The most stack.
+  package var stackBytes: UInt64
+  /// The largest file it may write.
+  package var fileSizeBytes: UInt64
+  /// The most open files.
+  package var openFiles: UInt64
+  /// What it may open, or nil for the caller's rights.
+  package var confinement: Confinement?
+
+  /// Describes a run; `cpuSeconds` nil sets no limit.
+  package init(
+    program: String, arguments: [String], environment: [String], directory: String? = nil,
+    outputDescriptor: Int32, outputLimit: Int, errorLimit: Int = 1 << 20, wallMilliseconds: Int,
+    cpuSeconds: Int?, memoryBytes: UInt64 = .max, stackBytes: UInt64 = .max,
+    fileSizeBytes: UInt64 = .max, openFiles: UInt64 = .max, confinement: Confinement? = nil
+  ) {
+    self.program = program
+    self.arguments = arguments
+    self.environment = environment
+    self.directory = directory
+    self.outputDescriptor = outputDescriptor
+    self.outputLimit = outputLimit
+    self.errorLimit = errorLimit
+    self.wallMilliseconds = wallMilliseconds
+    self.cpuSeconds = cpuSeconds.map { UInt64(clamping: $0) } ?? .max
+    self.memoryBytes = memoryBytes
+    self.stackBytes = stackBytes
+    self.fileSizeBytes = fileSizeBytes
+    self.openFiles = openFiles
+    self.confinement = confinement
+  }
 
   /// What became of a run.
-  struct Outcome {
-    var stage: epc_stage
-    var stageErrno: Int32
-    var stop: epc_stop
-    var exitStatus: Int32
-    var signal: Int32
-    var deniedCall: Int32
-    var output: [UInt8]
-    var error: String
-    var cpuSeconds: Double
+  package struct Outcome {
+    /// How far it came.
+    package var stage: epc_stage
+    /// The `errno` of a stage that failed.
+    package var stageErrno: Int32
+    /// Why it was ended, if it was.
+    package var stop: epc_stop
+    /// The exit status, or -1 when a signal ended it.
+    package var exitStatus: Int32
+    /// The signal that ended it, or 0.
+    package var signal: Int32
+    /// The forbidden system call, or -1.
+    package var deniedCall: Int32
+    /// What it wrote to the descriptor asked for.
+    package var output: [UInt8]
+    /// The end of what it wrote to standard error.
+    package var error: String
+    /// Processor time.
+    package var cpuSeconds: Double
 
     /// What was printed, without the control characters that would make a terminal do things.
-    var printable: String {
+    package var printable: String {
       String(
         String.UnicodeScalarView(
           error.unicodeScalars.map { scalar in
@@ -49,13 +104,13 @@ struct ProgramRun {
     }
 
     /// Whether the program ran to its end and reported success.
-    var succeeded: Bool {
+    package var succeeded: Bool {
       stage == EPC_STAGE_RAN && stop == EPC_STOP_NONE && signal == 0 && exitStatus == 0
     }
   }
 
   /// Runs the program to its end.
-  func run(interrupts: InterruptWatch?) -> Outcome {
+  package func run(interrupts: InterruptWatch?) -> Outcome {
     let program = unsafe CStrings([program])
     let arguments = unsafe CStrings(arguments)
     let environment = unsafe CStrings(environment)
@@ -79,7 +134,7 @@ struct ProgramRun {
     unsafe options.output_limit = outputLimit
     unsafe options.error_limit = errorLimit
     unsafe options.wall_milliseconds = UInt32(clamping: wallMilliseconds)
-    unsafe options.cpu_seconds = UInt64(clamping: cpuSeconds)
+    unsafe options.cpu_seconds = cpuSeconds
     unsafe options.address_space_bytes = memoryBytes
     unsafe options.stack_bytes = stackBytes
     unsafe options.file_size_bytes = fileSizeBytes

@@ -1,14 +1,15 @@
-import CEPSystem
+internal import CEPSystem
 
 /// Holds back SIGINT, SIGTERM and SIGHUP until what must be removed has been removed.
-struct InterruptWatch {
+package struct InterruptWatch {
   /// Becomes readable when a signal came; -1 if there is no watching.
-  let descriptor: Int32
+  package let descriptor: Int32
 
-  init() { descriptor = epc_interrupts_watch() }
+  /// Begins to hold signals back.
+  package init() { descriptor = epc_interrupts_watch() }
 
   /// Lets signals through again; one that came meanwhile then ends the process, as it would have.
-  func end() {
+  package func end() {
     guard descriptor >= 0 else { return }
     _ = epc_interrupts_unwatch()
   }

@@ -1,0 +1,281 @@
+// Attention over threads: a task makes a few queries of one sequence that read the same keys.
+#include <math.h>
+#include <string.h>
+
+#include "blocks.h"
+
+enum {
+  /// Queries of a task, so that keys read from the cache are used as often.
+  QUERIES = 24,
+  /// Heads of a task for one row, so that there are tasks for all threads.
+  DECODE_HEADS = 8,
+};
+
+typedef struct {
+  epc_pool *pool;
+  const epc_kernels *kernels;
+  const epc_span *spans;
+  size_t count;
+  size_t heads, key_heads;
+  /// Elements of a query's parts, and of what is read.
+  size_t sizes[2];
+  size_t value_size;
+  double scale;
+  size_t window, chunk, selected;
+  double softcap;
+  const float *sinks;
+  /// MLA: elements of a query before it is absorbed, and what makes keys and values of a latent.
+  size_t nope, up_value_size;
+  const float *up;
+} job;
+
+/// How a sequence is cut into tasks.
+typedef struct {
+  size_t heads, rows;
+  size_t head_blocks, row_blocks;
+} cut;
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+static cut cut_of(const job *job, const epc_span *span) {
+  const size_t group = job->heads / job->key_heads;
+  cut c;
+  c.rows = least(span->rows, QUERIES);
+  c.heads = least(group, c.rows == 1 ? DECODE_HEADS : QUERIES / c.rows);
+  // A group is cut into equal parts.
+  c.head_blocks = (group + c.heads - 1) / c.heads;
+  c.row_blocks = (span->rows + c.rows - 1) / c.rows;
+  return c;
+}
+
+static size_t tasks_of(const job *job, const epc_span *span) {
+  if (span->rows == 0) return 0;
+  const cut c = cut_of(job, span);
+  return job->key_heads * c.head_blocks * c.row_blocks;
+}
+
+/// The first position that a row sees.
+static size_t first_seen(const job *job, size_t position) {
+  if (job->selected > 0) return 0;
+  size_t first = 0;
+  if (job->window > 0 && position + 1 > job->window) first = position + 1 - job->window;
+  if (job->chunk > 0 && position / job->chunk * job->chunk > first) {
+    first = position / job->chunk * job->chunk;
+  }
+  return first;
+}
+
+/// Bars all positions that are not selected.
+static void keep_selected(const int32_t *selection, size_t selected, size_t position, float *scores,
+                          uint8_t *marks) {
+  memset(marks, 0, position + 1);
+  for (size_t k = 0; k < selected; k++) {
+    if (selection[k] >= 0 && (size_t)selection[k] <= position) marks[selection[k]] = 1;
+  }
+  for (size_t j = 0; j <= position; j++) {
+    if (marks[j] == 0) scores[j] = -INFINITY;
+  }
+}
+
+/// Turns the scores of one row, which begin with position `from`, into weights; 0 for what it does
+/// not see.
+static void weigh(const job *job, const epc_span *span, size_t row, size_t head, size_t from,
+                  size_t to, float *scores, uint8_t *marks) {
+  const size_t position = span->first_position + row;
+  const size_t first = first_seen(job, position);
+  float *seen = scores + (first - from);
+  const size_t count = position + 1 - first;
+  if (job->softcap > 0) {
+    for (size_t j = 0; j < count; j++) {
+      seen[j] = (float)job->softcap * tanhf(seen[j] / (float)job->softcap);
+    }
+  }
+  if (job->selected > 0) {
+    keep_selected(span->selection + row * job->selected, job->selected, position, seen, marks);
+  }
+  job->kernels->softmax(seen, count, job->sinks == NULL ? NULL : job->sinks + head);
+  memset(scores, 0, (first - from) * sizeof(float));
+  memset(seen + count, 0, (to - position - 1) * sizeof(float));
+}
+
+/// Floats of a task's room, for sequences of up to `end` positions.
+static size_t room_of(const job *job, size_t end) {
+  const size_t absorbed = job->up == NULL ? 0 : 2 * QUERIES * job->sizes[0];
+  return QUERIES * end + absorbed + end / 4 + 32;
+}
+
+static void absorb(const job *job, const epc_span *span, const size_t *rows, const size_t *heads,
+                   size_t count, float *absorbed) {
+  const size_t rank = job->sizes[0];
+  for (size_t i = 0; i < count;) {
+    // Queries of one head are absorbed together.
+    float *results[QUERIES];
+    size_t same = 0;
+    const size_t head = heads[i];
+    while (i + same < count && heads[i + same] == head) {
+      results[same] = absorbed + (i + same) * rank;
+      same++;
+    }
+    const epc_mixture m = {
+        .rows = same,
+        .count = job->nope,
+        .size = rank,
+        .weights = span->query + (rows[i] * job->heads + head) * job->nope,
+        .weight_stride = job->heads * job->nope,
+        .values = job->up + head * (job->nope + job->up_value_size) * rank,
+        .value_stride = rank,
+        .results = results,
+    };
+    job->kernels->mix(&m);
+    i += same;
+  }
+}
+
+/// Makes values of what was read of the latents.
+static void make_values(const job *job, const epc_span *span, const size_t *rows,
+                        const size_t *heads, size_t count, const float *mixed) {
+  const size_t rank = job->sizes[0];
+  for (size_t i = 0; i < count; i++) {
+    const float *query = mixed + i * rank;
+    const float *const queries[1] = {query};
+    const epc_scores s = {
+        .rows = 1,
+        .queries = {queries, queries},
+        .keys = {job->up + (heads[i] * (job->nope + job->up_value_size) + job->nope) * rank, NULL},
+        .key_strides = {rank, 0},
+        .sizes = {rank, 0},
+        .from = 0,
+        .to = job->up_value_size,
+        .scale = 1,
+        .scores = span->y + (rows[i] * job->heads + heads[i]) * job->up_value_size,
+        .stride = 0,
+    };
+    job->kernels->scores(&s);
+  }
+}
+
+static void attend(void *context, size_t index, size_t worker) {
+  const job *job = context;
+  const epc_span *span = job->spans;
+  while (index >= tasks_of(job, span)) index -= tasks_of(job, span++);
+  const cut c = cut_of(job, span);
+  const size_t group = job->heads / job->key_heads;
+  const size_t row_block = index / (job->key_heads * c.head_blocks);
+  const size_t key_head = index / c.head_blocks % job->key_heads;
+  const size_t head_block = index % c.head_blocks;
+  const size_t first_row = span->rows * row_block / c.row_blocks;
+  const size_t end_row = span->rows * (row_block + 1) / c.row_blocks;
+  const size_t first_head = key_head * group + group * head_block / c.head_blocks;
+  const size_t end_head = key_head * group + group * (head_block + 1) / c.head_blocks;
+  size_t rows[QUERIES];
+  size_t heads[QUERIES];
+  size_t count = 0;
+  for (size_t h = first_head; h < end_head; h++) {
+    for (size_t r = first_row; r < end_row; r++) {
+      rows[count] = r;
+      heads[count++] = h;
+    }
+  }
+  const size_t from = first_seen(job, span->first_position + first_row);
+  const size_t to = span->first_position + end_row;
+  float *scores = epc_pool_scratch(job->pool, worker, 0);
+  float *absorbed = scores + QUERIES * to;
+  float *mixed = absorbed + (job->up == NULL ? 0 : QUERIES * job->sizes[0]);
+  uint8_t *marks = (uint8_t *)(mixed + (job->up == NULL ? 0 : QUERIES * job->sizes[0]));
+  const float *parts[2][QUERIES];
+  float *results[QUERIES];
+  if (job->up != NULL) absorb(job, span, rows, heads, count, absorbed);
+  for (size_t i = 0; i < count; i++) {
+    const size_t place = rows[i] * job->heads + heads[i];
+    parts[0][i] = job->up != NULL ? absorbed + i * job->sizes[0]
+                                  : span->query + place * job->sizes[0];
+    parts[1][i] = job->up != NULL ? span->query_rope + place * job->sizes[1] : NULL;
+    results[i] = job->up != NULL ? mixed + i * job->sizes[0] : span->y + place * job->value_size;
+  }
+  const epc_scores s = {
+      .rows = count,
+      .queries = {parts[0], parts[1]},
+      .keys = {span->keys + key_head * job->sizes[0], span->others},
+      .key_strides = {job->key_heads * job->sizes[0], job->sizes[1]},
+      .sizes = {job->sizes[0], job->sizes[1]},
+      .from = from,
+      .to = to,
+      .scale = (float)job->scale,
+      .scores = scores,
+      .stride = to - from,
+  };
+  job->kernels->scores(&s);
+  for (size_t i = 0; i < count; i++) {
+    weigh(job, span, rows[i], heads[i], from, to, scores + i * (to - from), marks);
+  }
+  const float *values = job->up != NULL ? span->keys : span->others + key_head * job->value_size;
+  const size_t stride = job->up != NULL ? job->sizes[0] : job->key_heads * job->value_size;
+  const epc_mixture m = {
+      .rows = count,
+      .count = to - from,
+      .size = job->up != NULL ? job->sizes[0] : job->value_size,
+      .weights = scores,
+      .weight_stride = to - from,
+      .values = values + from * stride,
+      .value_stride = stride,
+      .results = results,
+  };
+  job->kernels->mix(&m);
+  if (job->up != NULL) make_values(job, span, rows, heads, count, mixed);
+}
+
+static bool run(job *job) {
+  size_t end = 0;
+  size_t tasks = 0;
+  for (size_t i = 0; i < job->count; i++) {
+    const size_t last = job->spans[i].first_position + job->spans[i].rows;
+    if (last > end) end = last;
+    tasks += tasks_of(job, &job->spans[i]);
+  }
+  for (size_t w = 0; w < epc_pool_threads(job->pool); w++) {
+    if (epc_pool_scratch(job->pool, w, room_of(job, end) * sizeof(float)) == NULL) return false;
+  }
+  epc_pool_run(job->pool, tasks, attend, job);
+  return true;
+}
+
+bool epc_attention_run(epc_pool *pool, epc_level level, const epc_attention *attention,
+                       const float *sinks, const epc_span *spans, size_t count) {
+  job job = {
+      .pool = pool,
+      .kernels = epc_kernels_of(level),
+      .spans = spans,
+      .count = count,
+      .heads = attention->heads,
+      .key_heads = attention->key_heads,
+      .sizes = {attention->key_size, 0},
+      .value_size = attention->value_size,
+      .scale = attention->scale,
+      .window = attention->window,
+      .chunk = attention->chunk,
+      .selected = attention->selected,
+      .softcap = attention->softcap,
+      .sinks = sinks,
+  };
+  return run(&job);
+}
+
+bool epc_latent_attention_run(epc_pool *pool, epc_level level,
+                              const epc_latent_attention *attention, const float *up,
+                              const epc_span *spans, size_t count) {
+  job job = {
+      .pool = pool,
+      .kernels = epc_kernels_of(level),
+      .spans = spans,
+      .count = count,
+      .heads = attention->heads,
+      .key_heads = 1,
+      .sizes = {attention->rank, attention->rope_size},
+      .scale = attention->scale,
+      .selected = attention->selected,
+      .nope = attention->key_size,
+      .up_value_size = attention->value_size,
+      .up = up,
+  };
+  return run(&job);
+}

@@ -1,0 +1,143 @@
+// What the levels implement: products of blocks of packed weights with prepared rows.
+#ifndef EPC_BLOCKS_H
+#define EPC_BLOCKS_H
+
+#include "epc_fast.h"
+
+enum {
+  /// Outputs that are computed together: the width of a vector of the widest level.
+  EPC_LANES = 16,
+  /// Outputs of a panel: what one task packs, reads and computes.
+  EPC_PANEL = 64,
+  /// Rows that are computed together, so that each weight read from the cache is used as often.
+  EPC_ROWS = 6,
+  /// Inputs that share a scale.
+  EPC_GROUP = 128,
+  /// Those of EPC_FORMAT_MXFP4.
+  EPC_MICRO_GROUP = 32,
+  /// Inputs in between going back to the result for floats: the block of weights stays in the
+  /// first-level cache for all rows.
+  EPC_BLOCK_F32 = 256,
+  EPC_BLOCK_BF16 = 256,
+};
+
+/// A block of a panel's weights, `[inputs, width]`, and the rows it is multiplied with.
+typedef struct {
+  /// Vectors of EPC_LANES outputs, up to 4.
+  size_t vectors;
+  const void *weights;
+  /// Elements of EPC_LANES-wide rows of weights from one input (pair, four) to the next.
+  size_t stride;
+  /// Inputs of the block.
+  size_t inputs;
+  size_t rows;
+  /// The rows from this block's first input on, as `epc_prepare` orders them; `row_bytes` are those
+  /// of one row over all inputs.
+  const char *prepared;
+  size_t row_bytes;
+  /// The offset of the block's first input in a row, in bytes for one row.
+  size_t offset;
+  /// Sums that are added to, `[rows, stride_sums]`; overwritten if `is_first`.
+  float *sums;
+  size_t sums_stride;
+  bool is_first;
+  /// A scale for each output, for formats that have them.
+  const float *scales;
+  /// Memory that will be read next.
+  const char *next;
+} epc_block;
+
+/// Scaled dot products of queries and keys, each of one or two parts.
+typedef struct {
+  size_t rows;
+  /// Each query's parts.
+  const float *const *queries[2];
+  const float *keys[2];
+  size_t key_strides[2];
+  size_t sizes[2];
+  /// The keys that are read; the scores of row r begin at `scores + r * stride`.
+  size_t from, to;
+  float scale;
+  float *scores;
+  size_t stride;
+} epc_scores;
+
+/// results[r][i] = sum over j of weights[r, j] * values[j, i], in the order of j.
+typedef struct {
+  size_t rows, count, size;
+  const float *weights;
+  size_t weight_stride;
+  const float *values;
+  size_t value_stride;
+  float *const *results;
+} epc_mixture;
+
+/// One token for one head of linear attention; `decay` holds factors, or is null.
+typedef struct {
+  size_t key_size, value_size, decay_size;
+  bool delta;
+  float scale, beta;
+  const float *query, *key, *value, *decay;
+} epc_recurrence;
+
+/// The kernels of a level.
+typedef struct {
+  void (*f32)(const epc_block *block);
+  /// Pairs of bf16. With scales, the block's sum is scaled before it is added.
+  void (*bf16)(const epc_block *block);
+  /// Unsigned bytes, four inputs of an output side by side, with rows in two signed digits; always
+  /// with scales.
+  void (*bytes)(const epc_block *block);
+  /// The elements of a group of EPC_FORMAT_FP8 as pairs of bf16, 2^-120 of what they stand for.
+  void (*expand_fp8)(const uint8_t *group, size_t vectors, uint32_t *pairs);
+  /// The elements of a group of EPC_FORMAT_MXFP4 as bytes: twice the value and 12.
+  void (*expand_mxfp4)(const uint8_t *group, size_t vectors, uint32_t *fours);
+  void (*scores)(const epc_scores *scores);
+  void (*mix)(const epc_mixture *mixture);
+  /// Weights that sum to 1, with one more logit that carries nothing; -infinity weighs 0.
+  void (*softmax)(float *x, size_t count, const float *sink);
+  /// For gates with SiLU or a slope.
+  void (*glu)(const epc_glu *glu, const float *gate, const float *up, size_t count, float *y);
+  /// One vector; `squares` as for `epc_ref_norm`.
+  void (*norm)(epc_norm_form form, const float *x, size_t n, double epsilon, const float *weight,
+               float weight_offset, const float *bias, const float *squares, size_t count,
+               float *y);
+  /// Brings a head's state up to date and reads it. `added` is room for a value.
+  void (*recur)(const epc_recurrence *recurrence, float *state, float *added, float *y);
+} epc_kernels;
+
+extern const epc_kernels epc_kernels_portable;
+#if defined(__x86_64__)
+extern const epc_kernels epc_kernels_avx2;
+extern const epc_kernels epc_kernels_avx512;
+extern const epc_kernels epc_kernels_vnni;
+#endif
+
+/// The kernels of a level.
+const epc_kernels *epc_kernels_of(epc_level level);
+
+/// Inputs rounded up to what a format holds.
+size_t epc_padded_inputs(epc_format format, size_t in);
+
+/// Inputs that share a scale, for formats that have them.
+size_t epc_scaled_inputs(epc_format format);
+
+/// Where a panel begins in a packed matrix, in bytes.
+size_t epc_panel_offset(epc_format format, size_t in, size_t panel);
+
+/// Outputs of a panel, those that pad it included.
+size_t epc_panel_width(size_t out, size_t panel);
+
+/// Bytes of a row as kernels want it.
+size_t epc_prepared_bytes(epc_format format, size_t in);
+
+/// Rows of a matrix, ordered for kernels: blocks of up to EPC_ROWS rows as `epc_row_blocks` cuts
+/// them, and in a block input by input. `row` is room for a row of padded inputs.
+void epc_prepare(epc_format format, const float *x, size_t x_stride, const int32_t *index,
+                 size_t in, size_t rows, size_t first_block, size_t end_block, float *row,
+                 void *prepared);
+
+/// How many blocks `rows` rows are cut into; block i begins with row `rows * i / blocks`.
+static inline size_t epc_row_blocks(size_t rows) { return (rows + EPC_ROWS - 1) / EPC_ROWS; }
+
+#endif

@@ -1,0 +1,244 @@
+// Matrix products over threads: rows are prepared once, then every task makes the outputs of one panel
+// of one matrix for all rows that meet it.
+#include <string.h>
+
+#include "blocks.h"
+
+/// How far ahead of where they are read weights are asked for, when few rows leave no time to wait.
+enum { AHEAD = 4096 };
+
+typedef struct {
+  epc_pool *pool;
+  const epc_kernels *kernels;
+  const epc_linear *linear;
+  const float *x;
+  const int32_t *x_index;
+  size_t rows;
+  /// Prepared rows, one batch after the other.
+  char *prepared;
+  float *y;
+  size_t panels;
+  /// The groups that have rows.
+  uint32_t *active;
+  size_t matrix_bytes, row_bytes;
+  /// Tasks that a batch's rows are prepared in.
+  size_t pieces;
+} run;
+
+const epc_kernels *epc_kernels_of(epc_level level) {
+#if defined(__x86_64__)
+  switch (level) {
+    case EPC_LEVEL_PORTABLE: return &epc_kernels_portable;
+    case EPC_LEVEL_AVX2: return &epc_kernels_avx2;
+    case EPC_LEVEL_AVX512: return &epc_kernels_avx512;
+    case EPC_LEVEL_VNNI:
+    case EPC_LEVEL_AMX: return &epc_kernels_vnni;
+  }
+#endif
+  (void)level;
+  return &epc_kernels_portable;
+}
+
+size_t epc_linear_scratch(const epc_linear *linear, size_t rows) {
+  return rows * linear->batch * epc_prepared_bytes(linear->format, linear->in) +
+         linear->groups * sizeof(uint32_t) + 64;
+}
+
+/// The rows of a group.
+static size_t group_start(const epc_linear *l, size_t group) {
+  return group == 0 || l->group_ends == NULL ? 0 : (size_t)l->group_ends[group - 1];
+}
+
+static size_t group_end(const run *run, size_t group) {
+  const epc_linear *l = run->linear;
+  return l->group_ends == NULL ? run->rows : (size_t)l->group_ends[group];
+}
+
+/// Room for one row with its padding.
+static float *row_room(epc_pool *pool, size_t worker, size_t in) {
+  return epc_pool_scratch(pool, worker, (in + EPC_GROUP) * sizeof(float));
+}
+
+static void prepare(void *context, size_t index, size_t worker) {
+  const run *run = context;
+  const epc_linear *l = run->linear;
+  const size_t batch = index / run->pieces;
+  const size_t piece = index % run->pieces;
+  float *row = row_room(run->pool, worker, l->in);
+  const int32_t *x_index = run->x_index == NULL ? NULL : run->x_index + batch * l->in;
+  const float *x = run->x_index == NULL ? run->x + batch * l->in : run->x;
+  const size_t x_stride = l->batch * l->in;
+  char *prepared = run->prepared + batch * run->rows * run->row_bytes;
+  // A piece is a share of the blocks of all groups, counted from first to last.
+  size_t before = 0;
+  size_t all = 0;
+  for (size_t g = 0; g < l->groups; g++) {
+    all += epc_row_blocks(group_end(run, g) - group_start(l, g));
+  }
+  const size_t from = all * piece / run->pieces;
+  const size_t to = all * (piece + 1) / run->pieces;
+  for (size_t g = 0; g < l->groups && before < to; g++) {
+    const size_t start = group_start(l, g);
+    const size_t rows = group_end(run, g) - start;
+    const size_t blocks = epc_row_blocks(rows);
+    const size_t first = from > before ? from - before : 0;
+    const size_t end = to - before < blocks ? to - before : blocks;
+    if (first < end) {
+      epc_prepare(l->format, x + start * x_stride, x_stride, x_index, l->in, rows, first, end, row,
+                  prepared + start * run->row_bytes);
+    }
+    before += blocks;
+  }
+}
+
+/// The blocks of a panel one after the other, `inputs` inputs each.
+typedef struct {
+  const run *run;
+  epc_block block;
+  size_t width;
+  const char *weights;
+} panel;
+
+static void multiply_plain(panel *p, bool is_f32) {
+  const run *run = p->run;
+  const size_t padded = epc_padded_inputs(run->linear->format, run->linear->in);
+  // Few rows read weights once, from one end to the other.
+  const size_t most = is_f32 ? EPC_BLOCK_F32 : EPC_BLOCK_BF16;
+  const size_t step = p->block.rows <= EPC_ROWS ? padded : most;
+  const size_t size = is_f32 ? 4 : 2;
+  for (size_t k = 0; k < padded; k += step) {
+    p->block.inputs = padded - k < step ? padded - k : step;
+    p->block.weights = p->weights + k * size * p->width;
+    p->block.offset = k * size;
+    p->block.is_first = k == 0;
+    const size_t ahead = p->block.rows <= 2 * EPC_ROWS ? AHEAD : p->block.inputs * size * p->width;
+    p->block.next = (const char *)p->block.weights + ahead;
+    (is_f32 ? run->kernels->f32 : run->kernels->bf16)(&p->block);
+  }
+}
+
+static void multiply_groups(panel *p) {
+  const run *run = p->run;
+  const epc_format format = run->linear->format;
+  const size_t groups = epc_padded_inputs(format, run->linear->in) / EPC_GROUP;
+  const size_t elements = format == EPC_FORMAT_MXFP4 ? EPC_GROUP / 2 : EPC_GROUP;
+  const size_t bytes = p->width * (4 + elements);
+  uint32_t expanded[EPC_PANEL * EPC_GROUP / 2];
+  float scales[EPC_PANEL];
+  for (size_t g = 0; g < groups; g++) {
+    const uint8_t *group = (const uint8_t *)p->weights + g * bytes;
+    p->block.is_first = g == 0;
+    p->block.inputs = EPC_GROUP;
+    p->block.scales = (const float *)group;
+    p->block.next = (const char *)group + (p->block.rows <= 2 * EPC_ROWS ? AHEAD : bytes);
+    if (format == EPC_FORMAT_INT8) {
+      p->block.weights = group + 4 * p->width;
+      p->block.offset = g * (2 * EPC_GROUP + 8);
+      run->kernels->bytes(&p->block);
+    } else if (format == EPC_FORMAT_FP8) {
+      run->kernels->expand_fp8(group + 4 * p->width, p->block.vectors, expanded);
+      p->block.weights = expanded;
+      p->block.offset = g * 2 * EPC_GROUP;
+      run->kernels->bf16(&p->block);
+    } else {
+      run->kernels->expand_mxfp4(group + 4 * p->width, p->block.vectors, expanded);
+      p->block.inputs = EPC_MICRO_GROUP;
+      p->block.scales = scales;
+      for (size_t m = 0; m < EPC_GROUP / EPC_MICRO_GROUP; m++) {
+        for (size_t lane = 0; lane < p->width; lane++) {
+          // Elements are twice what they stand for.
+          const uint32_t code = group[m * p->width + lane];
+          const uint32_t bits = (code - 1) << 23;
+          memcpy(scales + lane, &bits, sizeof(bits));
+        }
+        p->block.weights = expanded + m * EPC_MICRO_GROUP / 4 * p->width;
+        p->block.offset = (g * EPC_GROUP / EPC_MICRO_GROUP + m) * (2 * EPC_MICRO_GROUP + 8);
+        run->kernels->bytes(&p->block);
+        p->block.is_first = false;
+      }
+    }
+  }
+}
+
+static void multiply(void *context, size_t index, size_t worker) {
+  const run *run = context;
+  const epc_linear *l = run->linear;
+  const size_t number = index % run->panels;
+  size_t matrix = index / run->panels;
+  const size_t batch = matrix % l->batch;
+  const size_t group = run->active[matrix / l->batch];
+  const size_t start = group_start(l, group);
+  const size_t rows = group_end(run, group) - start;
+  matrix = group * l->batch + batch;
+  const size_t width = epc_panel_width(l->out, number);
+  const size_t first = number * EPC_PANEL;
+  const size_t kept = l->out - first < width ? l->out - first : width;
+  const size_t y_stride = l->batch * l->out;
+  float *y = run->y + start * y_stride + batch * l->out + first;
+  // A panel that is padded is made elsewhere and copied.
+  float *sums = kept == width ? y : epc_pool_scratch(run->pool, worker, rows * width * 4);
+  const size_t sums_stride = kept == width ? y_stride : width;
+  panel p = {
+      .run = run,
+      .width = width,
+      .weights = (const char *)l->weights + matrix * run->matrix_bytes +
+                 epc_panel_offset(l->format, l->in, number),
+      .block = {.vectors = width / EPC_LANES,
+                .stride = width,
+                .rows = rows,
+                .prepared = run->prepared + (batch * run->rows + start) * run->row_bytes,
+                .row_bytes = run->row_bytes,
+                .sums = sums,
+                .sums_stride = sums_stride},
+  };
+  if (l->format == EPC_FORMAT_F32 || l->format == EPC_FORMAT_BF16) {
+    multiply_plain(&p, l->format == EPC_FORMAT_F32);
+  } else {
+    multiply_groups(&p);
+  }
+  const float *bias = l->bias == NULL ? NULL : l->bias + matrix * l->out + first;
+  for (size_t r = 0; r < rows && (bias != NULL || sums != y); r++) {
+    for (size_t o = 0; o < kept; o++) {
+      y[r * y_stride + o] = sums[r * sums_stride + o] + (bias == NULL ? 0 : bias[o]);
+    }
+  }
+}
+
+bool epc_linear_run(epc_pool *pool, epc_level level, const epc_linear *linear, const float *x,
+                    const int32_t *x_index, size_t rows, void *scratch, float *y) {
+  if (rows == 0) return true;
+  // Memory that tasks will want is taken first, since they cannot fail.
+  const size_t threads = epc_pool_threads(pool);
+  const size_t partial = linear->out % EPC_LANES == 0 ? 0 : rows * EPC_PANEL * 4;
+  const size_t row = (linear->in + EPC_GROUP) * sizeof(float);
+  for (size_t i = 0; i < threads; i++) {
+    if (epc_pool_scratch(pool, i, partial > row ? partial : row) == NULL) return false;
+  }
+  run run = {
+      .pool = pool,
+      .kernels = epc_kernels_of(level),
+      .linear = linear,
+      .x = x,
+      .x_index = x_index,
+      .rows = rows,
+      .prepared = (char *)(((uintptr_t)scratch + 63) / 64 * 64),
+      .y = y,
+      .panels = epc_packed_panels(linear->out),
+      .matrix_bytes = epc_packed_bytes(linear->format, linear->out, linear->in),
+      .row_bytes = epc_prepared_bytes(linear->format, linear->in),
+      // Rows that a thread prepares sooner than another wakes are not shared out.
+      .pieces = rows * linear->in < 16384 ? 1 : 4 * threads,
+  };
+  if (run.pieces == 1 && linear->batch * rows * linear->in < 16384) {
+    for (size_t b = 0; b < linear->batch; b++) prepare(&run, b, 0);
+  } else {
+    epc_pool_run(pool, linear->batch * run.pieces, prepare, &run);
+  }
+  run.active = (uint32_t *)(run.prepared + rows * linear->batch * run.row_bytes);
+  size_t active = 0;
+  for (size_t g = 0; g < linear->groups; g++) {
+    if (group_end(&run, g) > group_start(linear, g)) run.active[active++] = (uint32_t)g;
+  }
+  epc_pool_run(pool, active * linear->batch * run.panels, multiply, &run);
+  return true;
+}

@@ -1,0 +1,253 @@
+// What a level brings to attention and to rows of numbers; included by tiles.h, after its types.
+//
+// Sums over the elements of a vector run in 16 lanes by index and are then added up in halves, so they
+// do not depend on what is computed beside them.
+
+ALWAYS float sum_of_lanes(const lanes *x) {
+  float part[16];
+  memcpy(part, x, sizeof(part));
+  UNROLL for (int width = 8; width > 0; width /= 2) {
+    UNROLL for (int i = 0; i < width; i++) part[i] += part[i + width];
+  }
+  return part[0];
+}
+
+/// e to the power of each lane, to within 2 units in the last place; the method is Cephes'.
+ALWAYS void exp_of_lanes(lanes *value) {
+  const float magic = 12582912;
+  lanes x = *value;
+  const whole is_low = x < -87.0f;
+  const whole is_high = x > 88.0f;
+  x = (lanes)(((whole)x & ~is_low) | ((whole)((lanes){0} - 87.0f) & is_low));
+  x = (lanes)(((whole)x & ~is_high) | ((whole)((lanes){0} + 88.0f) & is_high));
+  const lanes shifted = x * 1.44269504088896341f + magic;
+  const lanes n = shifted - magic;
+  lanes r = x - n * 0.693359375f;
+  r = r - n * -2.12194440e-4f;
+  lanes p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  const whole exponent = ((whole)shifted - (int32_t)0x4b400000) << 23;
+  *value = (lanes)((whole)p + exponent);
+}
+
+/// Dot products of a few queries with all keys of a range, over two parts of each.
+ALWAYS void scores_of(int rows, const epc_scores *s, size_t first) {
+  for (size_t j = s->from; j < s->to; j++) {
+    lanes sums[4] = {{0}, {0}, {0}, {0}};
+    float rest[4] = {0, 0, 0, 0};
+    for (int part = 0; part < 2; part++) {
+      const size_t n = s->sizes[part];
+      const float *key = s->keys[part] + j * s->key_strides[part];
+      size_t i = 0;
+      for (; i + 16 <= n; i += 16) {
+        const lanes k = *(const lanes_in_memory *)(key + i);
+        UNROLL for (int r = 0; r < rows; r++) {
+          sums[r] += *(const lanes_in_memory *)(s->queries[part][first + (size_t)r] + i) * k;
+        }
+      }
+      for (; i < n; i++) {
+        UNROLL for (int r = 0; r < rows; r++) {
+          rest[r] += s->queries[part][first + (size_t)r][i] * key[i];
+        }
+      }
+    }
+    UNROLL for (int r = 0; r < rows; r++) {
+      s->scores[(first + (size_t)r) * s->stride + j - s->from] =
+          s->scale * (sum_of_lanes(&sums[r]) + rest[r]);
+    }
+  }
+}
+
+static void scores(const epc_scores *s) {
+  size_t r = 0;
+  for (; r + 4 <= s->rows; r += 4) scores_of(4, s, r);
+  switch (s->rows - r) {
+    case 1: scores_of(1, s, r); break;
+    case 2: scores_of(2, s, r); break;
+    case 3: scores_of(3, s, r); break;
+    default: break;
+  }
+}
+
+ALWAYS void mix_tile(int rows, int vectors, const epc_mixture *m, size_t first, size_t column) {
+  lanes sums[6][4];
+  memset(sums, 0, sizeof(sums));
+  const float *value = m->values + column;
+  for (size_t j = 0; j < m->count; j++) {
+    lanes v[4];
+    UNROLL for (int i = 0; i < vectors; i++) {
+      v[i] = *(const lanes_in_memory *)(value + j * m->value_stride + 16 * i);
+    }
+    UNROLL for (int r = 0; r < rows; r++) {
+      const float weight = m->weights[(first + (size_t)r) * m->weight_stride + j];
+      UNROLL for (int i = 0; i < vectors; i++) sums[r][i] += weight * v[i];
+    }
+  }
+  UNROLL for (int r = 0; r < rows; r++) {
+    UNROLL for (int i = 0; i < vectors; i++) {
+      *(lanes_in_memory *)(m->results[first + (size_t)r] + column + 16 * i) = sums[r][i];
+    }
+  }
+}
+
+/// The elements that do not fill a vector.
+ALWAYS void mix_rest(const epc_mixture *m, size_t column) {
+  for (size_t r = 0; r < m->rows; r++) {
+    for (size_t i = column; i < m->size; i++) {
+      float sum = 0;
+      for (size_t j = 0; j < m->count; j++) {
+        sum += m->weights[r * m->weight_stride + j] * m->values[j * m->value_stride + i];
+      }
+      m->results[r][i] = sum;
+    }
+  }
+}
+
+static void mix(const epc_mixture *m) {
+  size_t column = 0;
+  while (column + 16 <= m->size) {
+    const bool is_wide = TILE_VECTORS == 4 && column + 64 <= m->size;
+    for (size_t r = 0; r < m->rows; r += 6) {
+      const size_t rows = m->rows - r < 6 ? m->rows - r : 6;
+      if (is_wide) {
+        switch (rows) {
+          case 1: mix_tile(1, 4, m, r, column); break;
+          case 2: mix_tile(2, 4, m, r, column); break;
+          case 3: mix_tile(3, 4, m, r, column); break;
+          case 4: mix_tile(4, 4, m, r, column); break;
+          case 5: mix_tile(5, 4, m, r, column); break;
+          default: mix_tile(6, 4, m, r, column); break;
+        }
+      } else {
+        switch (rows) {
+          case 1: mix_tile(1, 1, m, r, column); break;
+          case 2: mix_tile(2, 1, m, r, column); break;
+          case 3: mix_tile(3, 1, m, r, column); break;
+          case 4: mix_tile(4, 1, m, r, column); break;
+          case 5: mix_tile(5, 1, m, r, column); break;
+          default: mix_tile(6, 1, m, r, column); break;
+        }
+      }
+    }
+    column += is_wide ? 64 : 16;
+  }
+  if (column < m->size) mix_rest(m, column);
+}
+
+static void softmax(float *x, size_t count, const float *sink) {
+  float most = sink != NULL ? *sink : -__builtin_inff();
+  for (size_t i = 0; i < count; i++) most = x[i] > most ? x[i] : most;
+  if (most == -__builtin_inff()) most = 0;
+  lanes sums = {0};
+  for (size_t i = 0; i < count; i += 16) {
+    const size_t left = count - i < 16 ? count - i : 16;
+    float part[16];
+    for (size_t k = 0; k < 16; k++) part[k] = -__builtin_inff();
+    memcpy(part, x + i, left * sizeof(float));
+    lanes now = *(lanes_in_memory *)part - most;
+    const whole is_out = now == -__builtin_inff();
+    exp_of_lanes(&now);
+    // What is masked weighs nothing at all.
+    now = (lanes)((whole)now & ~is_out);
+    sums += now;
+    memcpy(part, &now, sizeof(part));
+    memcpy(x + i, part, left * sizeof(float));
+  }
+  float sum = sum_of_lanes(&sums);
+  if (sink != NULL) {
+    lanes last = (lanes){0} + (*sink - most);
+    exp_of_lanes(&last);
+    sum += last[0];
+  }
+  const float factor = sum > 0 ? 1 / sum : 0;
+  for (size_t i = 0; i < count; i++) x[i] *= factor;
+}
+
+static void glu(const epc_glu *glu, const float *gate, const float *up, size_t count, float *y) {
+  const float limit = glu->has_limit ? (float)glu->limit : __builtin_inff();
+  const float slope = glu->has_slope ? (float)glu->slope : 1;
+  const float offset = (float)glu->up_offset;
+  for (size_t i = 0; i < count; i += 16) {
+    const size_t left = count - i < 16 ? count - i : 16;
+    float parts[2][16] = {{0}};
+    memcpy(parts[0], gate + i, left * sizeof(float));
+    memcpy(parts[1], up + i, left * sizeof(float));
+    lanes g = *(lanes_in_memory *)parts[0];
+    lanes u = *(lanes_in_memory *)parts[1];
+    if (glu->has_limit) {
+      const lanes high = (lanes){0} + limit;
+      const whole is_high = g > high;
+      const whole is_up_high = u > high;
+      const whole is_up_low = u < -high;
+      g = (lanes)(((whole)g & ~is_high) | ((whole)high & is_high));
+      u = (lanes)(((whole)u & ~is_up_high) | ((whole)high & is_up_high));
+      u = (lanes)(((whole)u & ~is_up_low) | ((whole)-high & is_up_low));
+    }
+    lanes e = g * -slope;
+    exp_of_lanes(&e);
+    const lanes made = g / (e + 1.0f) * (u + offset);
+    memcpy(y + i, &made, left * sizeof(float));
+  }
+}
+
+static void norm(epc_norm_form form, const float *x, size_t n, double epsilon, const float *weight,
+                 float weight_offset, const float *bias, const float *squares, size_t count,
+                 float *y) {
+  float mean = 0;
+  lanes sums = {0};
+  size_t i = 0;
+  if (form == EPC_NORM_LAYER) {
+    float rest = 0;
+    for (; i + 16 <= n; i += 16) sums += *(const lanes_in_memory *)(x + i);
+    for (; i < n; i++) rest += x[i];
+    mean = (sum_of_lanes(&sums) + rest) / (float)n;
+    sums = (lanes){0};
+  }
+  float rest = 0;
+  for (i = 0; i + 16 <= n; i += 16) {
+    const lanes off = *(const lanes_in_memory *)(x + i) - mean;
+    sums += off * off;
+  }
+  for (; i < n; i++) rest += (x[i] - mean) * (x[i] - mean);
+  const double sum = squares != NULL ? (double)*squares : (double)(sum_of_lanes(&sums) + rest);
+  const double over = form == EPC_NORM_L2 ? 1 : (double)(squares != NULL ? count : n);
+  const float factor = (float)(1 / __builtin_sqrt(sum / over + epsilon));
+  for (i = 0; i < n; i++) {
+    float value = (x[i] - mean) * factor;
+    if (weight != NULL) value *= weight[i] + weight_offset;
+    if (bias != NULL) value += bias[i];
+    y[i] = value;
+  }
+}
+
+/// The new state of one head after one token, and what it reads of it. `added` is room for a value.
+static void recur(const epc_recurrence *r, float *state, float *added, float *y) {
+  const size_t n = r->key_size;
+  const size_t m = r->value_size;
+  memcpy(added, r->value, m * sizeof(float));
+  for (size_t i = 0; i < n; i++) {
+    float *s = state + i * m;
+    const float keep = r->decay == NULL ? 1 : r->decay[r->decay_size > 1 ? i : 0];
+    const float key = r->delta ? r->key[i] : 0;
+    for (size_t j = 0; j < m; j++) {
+      s[j] *= keep;
+      added[j] -= key * s[j];
+    }
+  }
+  for (size_t j = 0; j < m; j++) {
+    added[j] *= r->beta;
+    y[j] = 0;
+  }
+  for (size_t i = 0; i < n; i++) {
+    float *s = state + i * m;
+    for (size_t j = 0; j < m; j++) {
+      s[j] += r->key[i] * added[j];
+      y[j] += r->query[i] * s[j];
+    }
+  }
+  for (size_t j = 0; j < m; j++) y[j] *= r->scale;
+}

@@ -1,0 +1,206 @@
+// The kernels of a level, written once over vectors of 16 lanes; the compiler cuts these into what a
+// level has. A level includes this between the attributes of its target, having defined LEVEL, and
+// TILE_VECTORS, how many vectors of a row its registers hold.
+#include <string.h>
+
+#include "blocks.h"
+
+typedef float lanes __attribute__((vector_size(64)));
+typedef float lanes_in_memory __attribute__((vector_size(64), aligned(4)));
+typedef uint32_t bits __attribute__((vector_size(64)));
+typedef uint32_t bits_in_memory __attribute__((vector_size(64), aligned(4)));
+typedef int32_t whole __attribute__((vector_size(64)));
+
+#define ALWAYS static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
+
+/// Where a tile finds its rows, weights and sums.
+typedef struct {
+  const char *rows;
+  const char *weights;
+  size_t stride;
+  size_t steps;
+  float *sums;
+  size_t sums_stride;
+  bool is_first;
+  const float *scales;
+  const char *next;
+} tile;
+
+ALWAYS void load_sums(int rows, int vectors, const tile *t, lanes sums[EPC_ROWS][4]) {
+  UNROLL for (int r = 0; r < rows; r++) {
+    UNROLL for (int v = 0; v < vectors; v++) {
+      const float *at = t->sums + (size_t)r * t->sums_stride + 16 * v;
+      sums[r][v] = t->is_first ? (lanes){0} : (lanes)*(const lanes_in_memory *)at;
+    }
+  }
+}
+
+ALWAYS void store_sums(int rows, int vectors, const tile *t, lanes sums[EPC_ROWS][4]) {
+  UNROLL for (int r = 0; r < rows; r++) {
+    UNROLL for (int v = 0; v < vectors; v++) {
+      *(lanes_in_memory *)(t->sums + (size_t)r * t->sums_stride + 16 * v) = sums[r][v];
+    }
+  }
+}
+
+/// Adds the sums of a block, each times its scale.
+ALWAYS void add_scaled(int rows, int vectors, const tile *t, lanes sums[EPC_ROWS][4]) {
+  UNROLL for (int v = 0; v < vectors; v++) {
+    const lanes scale = *(const lanes_in_memory *)(t->scales + 16 * v);
+    UNROLL for (int r = 0; r < rows; r++) {
+      lanes_in_memory *at =
+          (lanes_in_memory *)(t->sums + (size_t)r * t->sums_stride + 16 * v);
+      const lanes old = t->is_first ? (lanes){0} : (lanes)*at;
+      *at = old + sums[r][v] * scale;
+    }
+  }
+}
+
+/// Asks for `lines` lines of what is read next, `step` steps into a tile.
+ALWAYS void prefetch(const tile *t, int lines, size_t step) {
+  UNROLL for (int l = 0; l < lines; l++) {
+    __builtin_prefetch(t->next + (step * (size_t)lines + (size_t)l) * 64, 0, 2);
+  }
+}
+
+ALWAYS void tile_f32(int rows, int vectors, int lines, const tile *t) {
+  lanes sums[EPC_ROWS][4];
+  load_sums(rows, vectors, t, sums);
+  const float *x = (const float *)t->rows;
+  const float *w = (const float *)t->weights;
+  for (size_t k = 0; k < t->steps; k++) {
+    prefetch(t, lines, k);
+    lanes factors[4];
+    UNROLL for (int v = 0; v < vectors; v++) factors[v] = *(const lanes_in_memory *)(w + 16 * v);
+    UNROLL for (int r = 0; r < rows; r++) {
+      const float now = x[r];
+      UNROLL for (int v = 0; v < vectors; v++) sums[r][v] += now * factors[v];
+    }
+    x += rows;
+    w += t->stride;
+  }
+  store_sums(rows, vectors, t, sums);
+}
+
+#ifdef HAS_DOT_PRODUCTS
+#include "tiles_with_dot.h"
+#else
+#include "tiles_without_dot.h"
+#endif
+
+/// The rows of a group come as digits of 256 and of 1, four inputs a word, then for each row its scale
+/// and 128 times the sum of its numbers.
+ALWAYS void tile_bytes(int rows, int vectors, int lines, const tile *t) {
+  bits sums[EPC_ROWS * 4];
+  memset(sums, 0, sizeof(sums));
+  const uint32_t *x = (const uint32_t *)t->rows;
+  const size_t words = t->steps * (size_t)rows;
+  add_products(rows, vectors, lines, t, x, sums);
+  UNROLL for (int r = 0; r < rows; r++) {
+    UNROLL for (int v = 0; v < vectors; v++) sums[r * 4 + v] <<= 8;
+  }
+  add_products(rows, vectors, 0, t, x + words, sums);
+  const float *scales = (const float *)(x + 2 * words);
+  const uint32_t *surplus = x + 2 * words + rows;
+  UNROLL for (int v = 0; v < vectors; v++) {
+    const lanes scale = *(const lanes_in_memory *)(t->scales + 16 * v);
+    UNROLL for (int r = 0; r < rows; r++) {
+      const whole sum = (whole)(sums[r * 4 + v] - surplus[r]);
+      lanes_in_memory *at =
+          (lanes_in_memory *)(t->sums + (size_t)r * t->sums_stride + 16 * v);
+      const lanes old = t->is_first ? (lanes){0} : (lanes)*at;
+      *at = old + __builtin_convertvector(sum, lanes) * (scale * scales[r]);
+    }
+  }
+}
+
+// One loop over the rows of a block for each kind of tile. The first block of rows reads the weights
+// from memory, the others find them in the cache and ask for the next block's in between.
+#define CASES(kind, vectors, lines)                        \
+  switch (rows) {                                          \
+    case 1: tile_##kind(1, vectors, lines, &t); break;     \
+    case 2: tile_##kind(2, vectors, lines, &t); break;     \
+    case 3: tile_##kind(3, vectors, lines, &t); break;     \
+    case 4: tile_##kind(4, vectors, lines, &t); break;     \
+    case 5: tile_##kind(5, vectors, lines, &t); break;     \
+    default: tile_##kind(6, vectors, lines, &t); break;    \
+  }
+
+#define BLOCK(kind, steps_of)                                                              \
+  static void block_##kind(const epc_block *b) {                                           \
+    const size_t blocks = epc_row_blocks(b->rows);                                         \
+    const size_t steps = steps_of;                                                         \
+    const size_t bytes = steps * b->stride * 4;                                            \
+    size_t asked = 0;                                                                      \
+    for (size_t i = 0; i < blocks; i++) {                                                  \
+      const size_t first = b->rows * i / blocks;                                           \
+      const size_t rows = b->rows * (i + 1) / blocks - first;                              \
+      for (size_t v = 0; v < b->vectors; v += TILE_VECTORS) {                              \
+        tile t = {                                                                         \
+            .rows = b->prepared + first * b->row_bytes + rows * b->offset,                 \
+            .weights = (const char *)b->weights + v * 64,                                  \
+            .stride = b->stride,                                                           \
+            .steps = steps,                                                                \
+            .sums = b->sums + first * b->sums_stride + 16 * v,                             \
+            .sums_stride = b->sums_stride,                                                 \
+            .is_first = b->is_first,                                                       \
+            .scales = b->scales == NULL ? NULL : b->scales + 16 * v,                       \
+            .next = b->next + asked,                                                       \
+        };                                                                                 \
+        if (TILE_VECTORS == 4 && b->vectors - v >= 4) {                                    \
+          if (blocks < 3) {                                                                \
+            CASES(kind, TILE_VECTORS, 4)                                                   \
+          } else {                                                                         \
+            CASES(kind, TILE_VECTORS, 1)                                                   \
+          }                                                                                \
+        } else {                                                                           \
+          for (size_t u = 0; u < TILE_VECTORS && v + u < b->vectors; u++) {                \
+            CASES(kind, 1, 1)                                                              \
+            t.weights += 64;                                                               \
+            t.sums += 16;                                                                  \
+            if (t.scales != NULL) t.scales += 16;                                          \
+          }                                                                                \
+        }                                                                                  \
+      }                                                                                    \
+      if (blocks >= 3 && asked < bytes) asked += steps * 64;                               \
+    }                                                                                      \
+  }
+
+BLOCK(f32, b->inputs)
+BLOCK(bf16, b->inputs / 2)
+BLOCK(bytes, b->inputs / 4)
+
+static void expand_fp8(const uint8_t *group, size_t vectors, uint32_t *pairs) {
+  // Two numbers of a word are those of one pair, so that a shift by 4 makes both bf16 at once.
+  const uint32_t *fours = (const uint32_t *)group;
+  const size_t width = 16 * vectors;
+  for (size_t i = 0; i < EPC_GROUP / 4; i++) {
+    for (size_t v = 0; v < vectors; v++) {
+      const bits four = *(const bits_in_memory *)(fours + i * width + 16 * v);
+      const bits even = four << 8;
+      const bits first = (four & 0x80008000u) | ((four >> 4) & 0x07f007f0u);
+      const bits second = (even & 0x80008000u) | ((even >> 4) & 0x07f007f0u);
+      *(bits_in_memory *)(pairs + 2 * i * width + 16 * v) = first;
+      *(bits_in_memory *)(pairs + (2 * i + 1) * width + 16 * v) = second;
+    }
+  }
+}
+
+#include "mixing.h"
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+const epc_kernels JOIN(epc_kernels_, LEVEL) = {
+    .f32 = block_f32,
+    .bf16 = block_bf16,
+    .bytes = block_bytes,
+    .expand_fp8 = expand_fp8,
+    .expand_mxfp4 = expand_mxfp4,
+    .scores = scores,
+    .mix = mix,
+    .softmax = softmax,
+    .glu = glu,
+    .norm = norm,
+    .recur = recur,
+};

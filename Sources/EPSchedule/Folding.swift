@@ -1,0 +1,58 @@
+/// A body of several micro-batches that are all alike, folded to one of them.
+///
+/// If micro-batch `b` runs just like the first one, `b` folded periods later, then a schedule of one
+/// micro-batch with all distances times their number is a schedule of all of them, and its period
+/// times their number is theirs. There may be shorter ones that are not so even, but a body of a
+/// half or a third of the jobs is searched much sooner.
+struct Folding {
+  /// One micro-batch.
+  private(set) var body: LoopBody
+  /// How many there are.
+  private(set) var count: Int
+  /// For each job of the whole body, the one of `body` it is like, and how many periods later.
+  private var like: [(job: Int, turn: Int)]
+
+  /// Folds a body; nil where its micro-batches differ or know of each other.
+  init?(_ whole: LoopBody) {
+    var members: [Int: [Int]] = [:]
+    var batches: [Int] = []
+    for (job, made) in whole.jobs.enumerated() {
+      if members[made.batch] == nil { batches.append(made.batch) }
+      members[made.batch, default: []].append(job)
+    }
+    guard batches.count > 1, let first = members[batches[0]] else { return nil }
+    count = batches.count
+    like = Array(repeating: (0, 0), count: whole.jobs.count)
+    for (turn, batch) in batches.enumerated() {
+      guard let own = members[batch], own.count == first.count else { return nil }
+      for (job, original) in zip(own, first.indices) {
+        let (a, b) = (whole.jobs[job], whole.jobs[first[original]])
+        if a.duration != b.duration || a.resource != b.resource { return nil }
+        like[job] = (original, turn)
+      }
+    }
+    var sets: [Set<LoopBody.Dependency>] = Array(repeating: [], count: count)
+    for dependency in whole.dependencies {
+      let (from, to) = (like[dependency.from], like[dependency.to])
+      let (distance, over) = dependency.distance.multipliedReportingOverflow(by: count)
+      if from.turn != to.turn || over || distance > LoopBody.mostDistance { return nil }
+      sets[from.turn].insert(
+        LoopBody.Dependency(
+          from: from.job, to: to.job, delay: dependency.delay, distance: distance))
+    }
+    if sets.contains(where: { $0 != sets[0] }) { return nil }
+    body = LoopBody(resources: whole.resources)
+    for job in first { body.add(whole.jobs[job]) }
+    for dependency in whole.dependencies where like[dependency.from].turn == 0 {
+      body.add(
+        LoopBody.Dependency(
+          from: like[dependency.from].job, to: like[dependency.to].job, delay: dependency.delay,
+          distance: dependency.distance * count))
+    }
+  }
+
+  /// Starts of all jobs, from those of one micro-batch at a folded period.
+  func starts(of folded: [Int], period: Int) -> [Int] {
+    like.map { folded[$0.job] + $0.turn * period }
+  }
+}

@@ -1,0 +1,38 @@
+import ArgumentParser
+import EPBackendCPU
+import EPIR
+import EPPlan
+import Glibc
+
+/// How the CPU computes.
+struct CPUFlags: ParsableArguments {
+  @Option(help: "How matrices are kept: fp32, bf16, int8, fp8 or mxfp4.")
+  var dtype: String = "fp32"
+
+  @Option(help: "Threads that share the work; by default as many as there are processors.")
+  var threads: Int?
+
+  /// The device they describe.
+  func device() throws(Diagnostics) -> CPUDevice {
+    guard let weights = WeightFormat(rawValue: dtype) else {
+      throw PlanFlags.unknown("--dtype", dtype, WeightFormat.allCases.map(\.rawValue))
+    }
+    if let threads, !(1...1024).contains(threads) {
+      throw Diagnostics("flag", "'--threads \(threads)'; it is from 1 to 1024")
+    }
+    if let level = Terminal.environment["EPC_CPU_LEVEL"], CPULevel(rawValue: level) == nil {
+      throw PlanFlags.unknown("EPC_CPU_LEVEL", level, CPULevel.allCases.map(\.rawValue))
+    }
+    return CPUDevice(weights: weights, threads: threads ?? CPUDevice.processors)
+  }
+}
+
+extension CPUDevice {
+  /// Processors that this process may use.
+  static var processors: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+
+  /// What it is and computes in, as reports say it.
+  var summary: String {
+    "cpu, \(weights.rawValue), \(threads) thread(s), \(level.rawValue)"
+  }
+}

@@ -1,0 +1,38 @@
+internal import CEPKernels
+internal import EPBackend
+internal import EPModel
+
+/// How matrices are kept in memory; sums are fp32 whatever it is.
+public enum WeightFormat: String, CaseIterable, Sendable {
+  /// 32-bit floats, multiplied with activations of 32 bits.
+  case fp32
+  /// bf16, multiplied with activations rounded to bf16.
+  case bf16
+  /// Whole numbers of 8 bits with a scale for every 128 inputs of an output, multiplied with
+  /// activations of 16 bits.
+  case int8
+  /// 8-bit floats (e4m3, those below 2^-6 rounded to 0 or 2^-6) with scales as `int8`, multiplied
+  /// with activations rounded to bf16.
+  case fp8
+  /// The OCP microscaling format for experts, bf16 for everything else.
+  case mxfp4
+
+  var format: epc_format {
+    switch self {
+    case .fp32: return EPC_FORMAT_F32
+    case .bf16: return EPC_FORMAT_BF16
+    case .int8: return EPC_FORMAT_INT8
+    case .fp8: return EPC_FORMAT_FP8
+    case .mxfp4: return EPC_FORMAT_MXFP4
+    }
+  }
+
+  /// The format of a weight that is for this. Routers decide by small differences and stay fp32.
+  func format(of role: WeightDeclaration.Role?) -> WeightFormat {
+    switch role {
+    case .expert: return self
+    case .linear, .embedding: return self == .mxfp4 ? .bf16 : self
+    case .router, .vector, .constant, nil: return .fp32
+    }
+  }
+}
