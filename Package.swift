@@ -101,6 +101,16 @@ let package = Package(
       ],
       exclude: ["Goldens"], swiftSettings: strict),
 
+    // From model, cluster and limits to deployments.
+    .target(
+      name: "EPSearch",
+      dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPPlacement", "EPCompiler"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EPSearchTests",
+      dependencies: ["EPSearch", "EPCompiler", "EPCost", "EPIR", "EPModel", "EPPlan", "EPJSON"],
+      swiftSettings: strict),
+
     // Models, meshes and seeded randomness that tests share.
     .target(
       name: "EPTestSupport", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan", "EPCompiler"],
@@ -116,7 +126,7 @@ let package = Package(
         "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPCompiler", "EPModelLoader",
         "EPHuggingFace", "EPReport", "EPRuntime", "EPBackend", "EPBackendCPU", "EPCheckpoint",
         "EPReference", "EPPlacement", "EPPlugin", "EPConformance", "EPExport", "EPBackendMPI",
-        "EPTokenizer", "EPBackendSimGPU",
+        "EPTokenizer", "EPBackendSimGPU", "EPSearch",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     // The command as a user runs it; it is built with the tests.

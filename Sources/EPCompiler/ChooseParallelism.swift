@@ -76,6 +76,7 @@ extension Compilation {
     for (name, value) in [
       ("pp", pool.pp), ("dp", pool.dp), ("tp", pool.tp), ("ep", pool.ep), ("batch", pool.batch),
       ("tokens-per-gpu", pool.tokensPerDevice), ("samples", pool.samples),
+      ("group-sequences", pool.groupSequences), ("group-tokens", pool.groupTokens),
     ] {
       if let value, value < 1 || value > 1 << 20 {
         throw Diagnostics("size-flag", "'--\(name) \(value)'; it is between 1 and 2^20")
@@ -140,25 +141,9 @@ extension Compilation {
   }
 
   private func makePool(_ pool: CompileRequest.PoolRequest, _ mesh: Mesh) -> Pool {
-    let steps = 1 + program.drafts.count
     let group = mesh.tp * mesh.pp
-    var load: Pool.Load
-    switch pool.role {
-    case .decode:
-      let sequences = (pool.batch ?? 64) * group
-      load = Pool.Load(sequences: sequences, tokens: sequences * steps, context: request.context)
-    case .prefill, .unified:
-      let tokens = (pool.tokensPerDevice ?? (pool.role == .prefill ? 8192 : 2048)) * group
-      let batch =
-        pool.batch.map { $0 * group }
-        ?? (pool.role == .prefill ? max(tokens / request.context, 1) : 16 * group)
-      load = Pool.Load(
-        sequences: batch, tokens: max(tokens, batch * steps), context: request.context)
-      // All logits where they are little, else those of the tokens that are sampled from.
-      let bytes = Double(load.tokens) * Double(program.vocabulary) * 4
-      load.samples =
-        bytes <= Double(64 << 20) ? load.tokens : min(load.sequences * steps, load.tokens)
-    }
+    var load = pool.load(
+      mesh, drafts: program.drafts.count, context: request.context, vocabulary: program.vocabulary)
     if let samples = pool.samples { load.samples = min(samples * group, load.tokens) }
     return Pool(
       role: pool.role, firstRank: 0, mesh: mesh, load: load, activations: request.activations)
@@ -220,10 +205,10 @@ extension Compilation {
       chosen.append(
         hasExperts ? "ep \(mesh.ep), experts over all ranks of a stage" : "ep 1, no experts")
     }
-    if request.batch == nil && pool.role != .prefill {
+    if request.batch == nil && request.groupSequences == nil && pool.role != .prefill {
       chosen.append("\(pool.load.sequences) sequences a data group")
     }
-    if request.tokensPerDevice == nil && pool.role != .decode {
+    if request.tokensPerDevice == nil && request.groupTokens == nil && pool.role != .decode {
       chosen.append("\(pool.load.tokens) tokens a step and data group")
     }
     if !chosen.isEmpty {

@@ -1,5 +1,5 @@
 public import EPCost
-internal import EPIR
+public import EPIR
 public import EPModel
 public import EPPlacement
 public import EPPlan
@@ -26,9 +26,39 @@ public struct CompileRequest: Sendable {
     public var samples: Int?
     /// Slots beyond one for each expert.
     public var redundantExperts: Int?
+    /// Sequences of a data group, instead of `batch`.
+    public var groupSequences: Int?
+    /// Tokens of a step and data group, instead of `tokensPerDevice`.
+    public var groupTokens: Int?
+    /// Low-latency All-to-All or normal; by the pool's role unless set.
+    public var usesLowLatency: Bool?
 
     /// Makes a request that leaves everything to the compiler.
     public init(_ role: Pool.Role) { self.role = role }
+
+    /// The load of a pool with that mesh: `1 + drafts` tokens for each sequence that decodes, and
+    /// prompts in the rest.
+    public func load(
+      _ mesh: Mesh, drafts: Int, context: Int, vocabulary: Int
+    ) -> Pool.Load {
+      let group = mesh.tp * mesh.pp
+      let sequences = groupSequences ?? batch.map { $0 * group }
+      let steps = 1 + drafts
+      if role == .decode {
+        let sequences = sequences ?? 64 * group
+        return Pool.Load(sequences: sequences, tokens: sequences * steps, context: context)
+      }
+      let tokens =
+        groupTokens ?? (tokensPerDevice ?? (role == .prefill ? 8192 : 2048)) * group
+      let reading = sequences ?? (role == .prefill ? max(tokens / context, 1) : 16 * group)
+      var load = Pool.Load(
+        sequences: reading, tokens: max(tokens, reading * steps), context: context)
+      // All logits where they are little, else those of the tokens that are sampled from.
+      let bytes = Double(load.tokens) * Double(vocabulary) * 4
+      load.samples =
+        bytes <= Double(64 << 20) ? load.tokens : min(load.sequences * steps, load.tokens)
+      return load
+    }
   }
 
   /// The devices, or nil to take as many of the default kind as are needed.

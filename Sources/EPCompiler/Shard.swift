@@ -15,7 +15,8 @@ extension Compiler {
         let placement = pool.placements.first { $0.function == number }
         var sharder = FunctionSharder(
           function, mesh: pool.mesh, slotsPerRank: placement?.slotsPerRank ?? 0,
-          algorithm: algorithm(for: pool))
+          algorithm: algorithm(
+            for: pool, usesLowLatency: compilation.request.pools[index].usesLowLatency))
         do {
           var sharded = try sharder.run()
           sharded.routedCapacity = routedCapacity(
@@ -32,9 +33,9 @@ extension Compiler {
   }
 
   /// Decoding sends few tokens and wants latency; prefill sends many and wants bandwidth.
-  private static func algorithm(for pool: Pool) -> String {
+  private static func algorithm(for pool: Pool, usesLowLatency: Bool?) -> String {
     if pool.mesh.ep == 1 { return "local" }
-    return pool.role == .decode ? "low_latency" : "normal"
+    return usesLowLatency ?? (pool.role == .decode) ? "low_latency" : "normal"
   }
 
   /// Rows a rank must have room for: a multiple of an even share, at most all that can come, and

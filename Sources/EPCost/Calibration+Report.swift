@@ -77,7 +77,7 @@ extension OperationTable {
 
 extension [Double] {
   /// The middle value; 0 of none.
-  var median: Double {
+  package var median: Double {
     let ordered = sorted()
     return ordered.isEmpty ? 0 : (ordered[(count - 1) / 2] + ordered[count / 2]) / 2
   }
@@ -85,7 +85,7 @@ extension [Double] {
 
 extension Double {
   /// The number with so many digits after the point.
-  func text(_ digits: Int) -> String {
+  package func text(_ digits: Int) -> String {
     guard isFinite else { return "-" }
     let scale = pow(10, Double(digits))
     let units = (Swift.abs(self) * scale).rounded()

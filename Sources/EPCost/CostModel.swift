@@ -26,6 +26,14 @@ public struct CostModel: Sendable {
     public var combineBarrier: Double
     /// Seconds between one kernel's end and the next one's start, in a graph launched as a whole.
     public var launchGap: Double
+    /// Seconds that an engine spends for each drafted token between the kernels of a step: the draft
+    /// is sampled, and the host decides what is run next.
+    public var draftGap: Double
+    /// Seconds between steps of a prefill pool: batches are made, and caches handed on.
+    public var prefillGap: Double
+    /// How much longer products take whose weights must be unpacked, since the device has no arithmetic
+    /// in their format.
+    public var unpacking: Double
 
     /// Makes assumptions; those not given are the published ones of docs/cost.md.
     public init(
@@ -39,7 +47,8 @@ public struct CostModel: Sendable {
       exchange: RooflineFit = RooflineFit(
         latency: 1.5e-5, perDepth: 2e-7, firstEfficiency: 0.85, secondEfficiency: 0.65,
         deviation: 0.3),
-      dispatchBarrier: Double = 0.216, combineBarrier: Double = 0.115, launchGap: Double = 1e-6
+      dispatchBarrier: Double = 0.216, combineBarrier: Double = 0.115, launchGap: Double = 1e-6,
+      draftGap: Double = 5e-3, prefillGap: Double = 0.04, unpacking: Double = 2
     ) {
       self.stream = stream
       self.collective = collective
@@ -48,6 +57,9 @@ public struct CostModel: Sendable {
       self.dispatchBarrier = dispatchBarrier
       self.combineBarrier = combineBarrier
       self.launchGap = launchGap
+      self.draftGap = draftGap
+      self.prefillGap = prefillGap
+      self.unpacking = unpacking
     }
   }
 
@@ -64,7 +76,7 @@ public struct CostModel: Sendable {
   /// set; zero where there is nothing to do.
   public func time(of kernel: Kernel) -> Figure {
     guard kernel.load > 0, kernel.isNeeded else { return .zero }
-    let work = kernel.work(on: hardware)
+    var work = kernel.work(on: hardware)
     if let (table, isOwn) = calibration.table(kernel.operation, kernel.format, on: hardware) {
       let applies = isOwn && kernel.isLikeMeasured
       if applies {
@@ -74,12 +86,14 @@ public struct CostModel: Sendable {
           spread: exp(estimate.halfWidth)
         ).bounded(below: work.floor)
       }
+      if hardware.unpacks(kernel.format) { work.first *= assumptions.unpacking }
       return Figure(
         table.fit.seconds(for: work), provenance: .extrapolated,
         source: "fit of \(table.sources.first ?? kernel.operation)",
         spread: exp(0.25 + 1.64 * table.fit.deviation)
       ).bounded(below: work.floor)
     }
+    if hardware.unpacks(kernel.format) { work.first *= assumptions.unpacking }
     let fit = assumptions.fit(for: kernel)
     return Figure(
       fit.seconds(for: work), provenance: .derived,

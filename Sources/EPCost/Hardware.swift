@@ -24,8 +24,10 @@ public struct Hardware: Hashable, Sendable {
   /// The kind whose measurements hold for this one too once scaled by the peaks: the same die with
   /// other memory or links.
   public var like: String?
-  /// Dollars of a device and hour, where a user has said so.
+  /// Dollars of a device and hour, where known.
   public var dollarsPerHour: Double?
+  /// Where that price is from.
+  public var priceSource: String?
   /// Where the numbers were published.
   public var source: String
 
@@ -34,7 +36,7 @@ public struct Hardware: Hashable, Sendable {
     try node.requireKeys(only: [
       "name", "label", "devices_per_node", "memory_gb", "memory_tb_per_s", "peak_tflops",
       "scale_up_gb_per_s", "scale_out_gb_per_s", "multiprocessors", "like", "dollars_per_hour",
-      "source", "note",
+      "price_source", "source", "note",
     ])
     name = try node["name"].string(maxLength: 64)
     label = try node["label"].string(maxLength: 256)
@@ -50,6 +52,7 @@ public struct Hardware: Hashable, Sendable {
     multiprocessors = try node.optional("multiprocessors")?.int(in: 1...(1 << 20))
     like = try node.optional("like")?.string(maxLength: 64)
     dollarsPerHour = try node.optional("dollars_per_hour")?.double(in: 0...1e6)
+    priceSource = try node.optional("price_source")?.string(maxLength: 4096)
     source = try node["source"].string(maxLength: 4096)
   }
 }

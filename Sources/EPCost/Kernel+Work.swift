@@ -174,13 +174,24 @@ extension Precision.Format {
 }
 
 extension Hardware {
+  /// Whether weights of that format become another one before they are multiplied.
+  func unpacks(_ format: Precision.Format) -> Bool {
+    switch format {
+    case .int4: return true
+    case .mxfp4, .nvfp4: return peaks["fp4"] == nil
+    case .fp32, .bf16, .fp16, .fp8, .int8: return false
+    }
+  }
+
   /// Operations a second of matrix products with weights of that format. A device without
   /// arithmetic in it computes in bf16.
   public func peak(for format: Precision.Format) -> Double {
     let bf16 = peaks["bf16"] ?? peaks.values.min() ?? 1e12
     switch format {
     case .fp32: return peaks["fp32"] ?? bf16 / 2
-    case .bf16, .fp16, .int4, .mxfp4: return bf16
+    case .bf16, .fp16, .int4: return bf16
+    // Where there is 4-bit arithmetic, MXFP4 weights are multiplied with 8-bit activations.
+    case .mxfp4: return peaks["fp4"] == nil ? bf16 : peaks["fp8"] ?? bf16
     case .fp8: return peaks["fp8"] ?? bf16
     case .int8: return peaks["int8"] ?? bf16
     case .nvfp4: return peaks["fp4"] ?? peaks["fp8"] ?? bf16

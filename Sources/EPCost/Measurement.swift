@@ -97,8 +97,8 @@ public struct Measurement: Hashable, Sendable {
 }
 
 /// Comma-separated values with double-quoted fields (RFC 4180).
-enum CSV {
-  static func rows(_ bytes: [UInt8]) -> [[String]] {
+package enum CSV {
+  package static func rows(_ bytes: [UInt8]) -> [[String]] {
     var rows: [[String]] = []
     var row: [String] = []
     var field: [UInt8] = []

@@ -5,6 +5,13 @@ public import EPModel
 extension Pool {
   /// Bytes the fullest rank of a stage holds.
   public func memoryTable(ofStage stage: Int, precision: Precision) -> MemoryTable {
+    var table = weightTable(ofStage: stage, precision: precision)
+    addLoad(to: &table, ofStage: stage) { functions[$0].arenaBytes }
+    return table
+  }
+
+  /// The part of a stage's memory that does not depend on the load.
+  public func weightTable(ofStage stage: Int, precision: Precision) -> MemoryTable {
     var table = MemoryTable()
     var counted = WeightTally()
     let calls = self.calls(ofStage: stage)
@@ -20,21 +27,27 @@ extension Pool {
           table.denseWeights = table.denseWeights.saturatingSum(held)
         }
       }
-      let caches = cacheBytes(of: function).saturatingProduct(max(call.layers.count, 1))
-      table.cache = table.cache.saturatingSum(caches)
-    }
-    for function in Set(calls.map(\.function)) {
-      table.activations = max(
-        table.activations, functions[function].arenaBytes.saturatingProduct(microBatches))
-      table.communication = max(
-        table.communication,
-        communicationBytes(of: functions[function]).saturatingProduct(microBatches))
     }
     return table
   }
 
+  /// The part that does: caches, arenas (whose bytes `arena` says by function) and buffers.
+  public func addLoad(
+    to table: inout MemoryTable, ofStage stage: Int, arena: (Int) -> Int
+  ) {
+    for call in calls(ofStage: stage) {
+      let function = functions[call.function]
+      let caches = cacheBytes(of: function).saturatingProduct(max(call.layers.count, 1))
+      table.cache = table.cache.saturatingSum(caches)
+      table.activations = max(
+        table.activations, arena(call.function).saturatingProduct(microBatches))
+      table.communication = max(
+        table.communication, communicationBytes(of: function).saturatingProduct(microBatches))
+    }
+  }
+
   /// Bytes of all caches of one call of a function, for all sequences of a data group.
-  func cacheBytes(of function: ShardedFunction) -> Int {
+  package func cacheBytes(of function: ShardedFunction) -> Int {
     function.function.caches.reduce(0) { sum, cache in
       let entries =
         cache.kind.growsWithContext ? min(cache.window ?? load.context, load.context) : 1
@@ -50,7 +63,7 @@ extension Pool {
   }
 
   /// Bytes of the buffers that All-to-All receives into, beside the arena.
-  func communicationBytes(of function: ShardedFunction) -> Int {
+  package func communicationBytes(of function: ShardedFunction) -> Int {
     if mesh.ep == 1 { return 0 }
     return function.function.operations.reduce(0) { sum, operation in
       guard operation.kind == .dispatch || operation.kind == .combine,

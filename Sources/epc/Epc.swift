@@ -20,7 +20,7 @@ struct Epc: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       CompileCommand.self, ExecCommand.self, EstimateCommand.self, ShowCommand.self,
-      BalanceCommand.self,
+      BalanceCommand.self, SearchCommand.self, ValidateCommand.self,
       VerifyCommand.self, ExportCommand.self, ModelCommand.self, ClustersCommand.self,
       CalibrateCommand.self, ReferencesCommand.self, BackendsCommand.self, ConformanceCommand.self,
     ])

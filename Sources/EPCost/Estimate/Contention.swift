@@ -53,7 +53,8 @@ extension FunctionEstimate {
       guard case .exchange(let exchange) = operation.kernel else {
         if hasNormalExchange {
           operation.time = operation.time.scaled(
-            by: contention.factor(for: operation, on: hardware))
+            by: contention.factor(
+              for: operation.kernel, operation.part, operation.stream, on: hardware))
         }
         contended.operations.append(operation)
         continue
@@ -79,12 +80,15 @@ extension FunctionEstimate {
 
 extension Contention {
   /// How much longer a kernel takes beside normal exchanges.
-  func factor(for operation: OpEstimate, on hardware: Hardware) -> Double {
-    if operation.stream == .communication { return exchange }
+  func factor(
+    for kernel: Kernel, _ part: OpEstimate.Part, _ stream: ShardedFunction.Stream,
+    on hardware: Hardware
+  ) -> Double {
+    if stream == .communication { return exchange }
     let slowdown: Double
-    switch operation.kernel {
+    switch kernel {
     case .gemm: slowdown = gemm
-    case .grouped: slowdown = operation.part == .experts ? experts : gemm
+    case .grouped: slowdown = part == .experts ? experts : gemm
     case .decodeAttention, .prefillAttention: slowdown = attention
     // A fraction of the multiprocessors saturates memory.
     case .stream, .exchange, .collective: return 1

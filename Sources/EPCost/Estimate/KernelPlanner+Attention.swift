@@ -2,7 +2,18 @@ internal import EPModel
 internal import EPPlan
 
 extension KernelPlanner {
+  /// The kernels of an attention: for the sequences that decode, and for the prompts read beside
+  /// them.
   mutating func planAttention(_ index: Int) {
+    let whole = step
+    for part in whole.attentionParts {
+      step = part
+      planKernels(index)
+    }
+    step = whole
+  }
+
+  private mutating func planKernels(_ index: Int) {
     let operation = function.operations[index]
     switch operation.kind {
     case .latentAttention: planLatent(index)

@@ -55,12 +55,19 @@ extension KernelPlanner {
 
   /// The wait for the slowest peer: a share of the exchange that was just added.
   private mutating func addBarrier(before isCombine: Bool) {
-    guard var barrier = estimates.last else { return }
     let assumptions = estimator.model.assumptions
+    let share = isCombine ? assumptions.combineBarrier : assumptions.dispatchBarrier
+    if times != nil {
+      guard var barrier = timed.last else { return }
+      barrier.part = .barrier
+      barrier.seconds *= share
+      timed.append(barrier)
+      return
+    }
+    guard var barrier = estimates.last else { return }
     barrier.name += " barrier"
     barrier.part = .barrier
-    barrier.time = barrier.time.scaled(
-      by: isCombine ? assumptions.combineBarrier : assumptions.dispatchBarrier)
+    barrier.time = barrier.time.scaled(by: share)
     barrier.time.provenance = .derived
     barrier.time.source = "waits in DeepSeek's prefill profile"
     (barrier.floor, barrier.bytes, barrier.bound) = (0, 0, .latency)

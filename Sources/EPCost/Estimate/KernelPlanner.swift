@@ -9,21 +9,29 @@ internal import Glibc
 struct KernelPlanner {
   let estimator: StepEstimator
   let sharded: ShardedFunction
-  let step: StepShape
+  /// The micro-batch, or the part of it that an attention kernel works on.
+  var step: StepShape
   let layer: Int
   let placement: ExpertPlacement?
   /// Rows of each slot of the busiest rank, and that rank's rows over the mean.
   let slotRows: [Double]
   let imbalance: Double
   var estimates: [OpEstimate] = []
-  private var isDone: Set<Int> = []
+  /// Where seconds are remembered; kernels are then planned without names, figures and bounds.
+  let times: KernelTimes?
+  var timed: [TimedKernel] = []
+  private var isDone: [Bool]
 
   var function: Function { sharded.function }
 
-  init(_ estimator: StepEstimator, function index: Int, layer: Int) {
+  init(
+    _ estimator: StepEstimator, function index: Int, layer: Int, times: KernelTimes? = nil
+  ) {
     self.estimator = estimator
     self.layer = layer
+    self.times = times
     sharded = estimator.pool.functions[index]
+    isDone = Array(repeating: false, count: sharded.function.operations.count)
     step = estimator.step.split(into: estimator.microBatches)
     let placement = estimator.pool.placement(function: index, layer: layer)
     self.placement = placement
@@ -34,9 +42,7 @@ struct KernelPlanner {
   /// Rows of a value in this micro-batch. Of a prompt only the last token needs logits.
   func rows(of type: TensorType) -> Double {
     guard let rows = type.rows else { return 1 }
-    if rows == .sampled {
-      return step.isPrefill ? min(step.tokens, step.sequences) : step.tokens
-    }
+    if rows == .sampled { return step.samples }
     if rows == .tokens { return step.tokens }
     if rows == .ownTokens { return step.tokens / Double(estimator.pool.mesh.tp) }
     return slotRows.reduce(0, +)
@@ -49,17 +55,24 @@ struct KernelPlanner {
   }
 
   mutating func add(
-    _ operation: Int, _ part: OpEstimate.Part, _ kernel: Kernel, name: String? = nil
+    _ operation: Int, _ part: OpEstimate.Part, _ kernel: Kernel,
+    name: @autoclosure () -> String? = nil
   ) {
+    let isExchanged = part == .dispatch || part == .combine || part == .collective
+    let kind = operation < function.operations.count ? function.operations[operation].kind : nil
+    let stream: ShardedFunction.Stream =
+      isExchanged && kind?.isCollective ?? false ? .communication : .compute
+    if let times {
+      let seconds = times.seconds(of: kernel, on: estimator.model)
+      if seconds > 0 {
+        timed.append(TimedKernel(part: part, stream: stream, kernel: kernel, seconds: seconds))
+      }
+      return
+    }
     let time = estimator.model.time(of: kernel)
     if time.value <= 0 { return }
     let scope = operation < function.operations.count ? function.operations[operation].scope : ""
-    let kind = operation < function.operations.count ? function.operations[operation].kind : nil
-    let label = name ?? kind?.rawValue ?? ""
-    let stream: ShardedFunction.Stream =
-      kind?.isCollective ?? false
-        && [.dispatch, .combine, .collective].contains(part)
-      ? .communication : .compute
+    let label = name() ?? kind?.rawValue ?? ""
     let work = kernel.work(on: estimator.model.hardware)
     estimates.append(
       OpEstimate(
@@ -71,24 +84,51 @@ struct KernelPlanner {
   /// Plans all operations, or those that are wanted.
   mutating func plan(where isWanted: (Operation) -> Bool = { _ in true }) {
     for index in function.operations.indices
-    where !isDone.contains(index) && isWanted(function.operations[index]) {
+    where !isDone[index] && isWanted(function.operations[index]) {
       plan(index)
+    }
+  }
+
+  /// Plans the operations of one part.
+  mutating func plan(_ part: StepEstimator.CallPart) {
+    for index in function.operations.indices where !isDone[index] {
+      if (part == .routed) == isRouted(index) { plan(index) }
+    }
+  }
+
+  /// Whether an operation depends on where experts are and how tokens are routed.
+  private func isRouted(_ index: Int) -> Bool {
+    switch function.operations[index].kind {
+    case .dispatch, .combine: return true
+    default:
+      return function.operations[index].results.contains {
+        function.values[$0].rows == .routed
+      }
     }
   }
 
   /// Gaps between the kernels planned so far.
   mutating func planLaunches() {
-    let launches = estimates.reduce(0.0) { sum, estimate in
-      if estimate.stream == .communication { return sum }
-      if case .stream(let stream) = estimate.kernel { return sum + stream.launches }
+    func count(_ sum: Double, _ kernel: Kernel, _ stream: ShardedFunction.Stream) -> Double {
+      if stream == .communication { return sum }
+      if case .stream(let stream) = kernel { return sum + stream.launches }
       return sum + 1
     }
+    let launches =
+      times == nil
+      ? estimates.reduce(0.0) { count($0, $1.kernel, $1.stream) }
+      : timed.reduce(0.0) { count($0, $1.kernel, $1.stream) }
     let seconds = launches * estimator.model.assumptions.launchGap
     if seconds <= 0 { return }
+    let kernel = Kernel.stream(Kernel.Stream(bytes: 0, launches: launches))
+    if times != nil {
+      timed.append(TimedKernel(part: .launch, stream: .compute, kernel: kernel, seconds: seconds))
+      return
+    }
     estimates.append(
       OpEstimate(
         operation: function.operations.count, name: "\(Int(launches)) launches", part: .launch,
-        stream: .compute, kernel: .stream(Kernel.Stream(bytes: 0, launches: launches)),
+        stream: .compute, kernel: kernel,
         time: Figure(
           seconds, provenance: .derived, source: "gaps in DeepSeek's decode profile", spread: 1.5),
         floor: 0, operations: 0, bytes: 0, bound: .latency))
@@ -135,7 +175,7 @@ struct KernelPlanner {
     let role = function.weights[first].role
     var n = 0.0
     var names: [String] = []
-    for other in index..<function.operations.count where !isDone.contains(other) {
+    for other in index..<function.operations.count where !isDone[other] {
       let candidate = function.operations[other]
       guard candidate.kind == .linear, candidate.operand("x") == operation.operand("x"),
         candidate.attributes["contract"] == operation.attributes["contract"],
@@ -143,11 +183,12 @@ struct KernelPlanner {
         case .weight(let weight)? = candidate.operand("weight"),
         function.weights[weight].role == role
       else { continue }
-      isDone.insert(other)
+      isDone[other] = true
       let batch = candidate.attributes.texts("batch")
       n += function.values[candidate.results[0]].axes.reduce(1) {
         $0 * (batch.contains($1.name) ? 1 : Double($1.size ?? 1))
       }
+      if times != nil { continue }
       // `gate_proj` of `model.layers.{layer}.mlp.gate_proj.weight`.
       let path = function.weights[weight].name.split(separator: ".")
       names.append(String(path.count > 1 ? path[path.count - 2] : path.last ?? ""))
@@ -159,7 +200,6 @@ struct KernelPlanner {
     let k = sizes(operation.attributes.texts("contract"))
     let batch = sizes(operation.attributes.texts("batch"))
     let format = estimator.precision.format(of: role)
-    let label = names.joined(separator: "+")
     planQuantization(index, of: x, format: format)
     if function.weights[first].axes.first?.split == .expert {
       let groups = slotRows.reduce(0) { $0 + (1 - exp(-$1)) }
@@ -169,18 +209,19 @@ struct KernelPlanner {
         .grouped(
           Kernel.GroupedGemm(
             form: !step.isPrefill && estimator.usesLowLatency ? .masked : .contiguous,
-            groups: groups, rows: rows, n: n, k: k, format: format)), name: label)
+            groups: groups, rows: rows, n: n, k: k, format: format)),
+        name: names.joined(separator: "+"))
     } else if batch > 1 {
       add(
         index, .gemm,
         .grouped(
           Kernel.GroupedGemm(
             form: .batched, groups: batch, rows: rows(of: type), n: n, k: k, format: format)),
-        name: label)
+        name: names.joined(separator: "+"))
     } else {
       add(
         index, .gemm, .gemm(Kernel.Gemm(rows: rows(of: type), n: n, k: k, format: format)),
-        name: label)
+        name: names.joined(separator: "+"))
     }
   }
 
@@ -205,6 +246,24 @@ struct KernelPlanner {
     add(
       function.operations.count, .other,
       .stream(Kernel.Stream(bytes: 2 * bytes(of: logits.value), launches: 3)), name: "sampling")
+    let assumptions = estimator.model.assumptions
+    let gaps =
+      assumptions.draftGap * Double(estimator.draftPasses)
+      + (step.isPrefill ? assumptions.prefillGap : 0)
+    let gap = gaps / Double(max(estimator.microBatches, 1))
+    if gap <= 0 { return }
+    let kernel = Kernel.stream(Kernel.Stream(bytes: 0, launches: 0))
+    if times != nil {
+      timed.append(TimedKernel(part: .launch, stream: .compute, kernel: kernel, seconds: gap))
+      return
+    }
+    estimates.append(
+      OpEstimate(
+        operation: function.operations.count, name: "between steps", part: .launch,
+        stream: .compute, kernel: kernel,
+        time: Figure(
+          gap, provenance: .derived, source: "short steps of published cases", spread: 1.5),
+        floor: 0, operations: 0, bytes: 0, bound: .latency))
   }
 
   private static func slotRows(

@@ -22,6 +22,8 @@ public struct StepEstimator: Sendable {
   public var step: StepShape
   /// Micro-batches that a step is cut into.
   public var microBatches: Int
+  /// Tokens drafted for each sequence and step; the pool's MTP depths unless set.
+  public var draftPasses: Int
   /// The number format of rows that are dispatched.
   public var dispatchFormat: Precision.Format
   /// The number format that attention reads its cache and computes in; the pool's activations
@@ -38,8 +40,9 @@ public struct StepEstimator: Sendable {
     self.model = model
     self.devicesPerNode = devicesPerNode ?? model.hardware.devicesPerNode
     assumedBalancedness = 1
-    step = StepShape(pool.load, role: pool.role)
+    step = StepShape(pool.load, role: pool.role, drafts: pool.drafts.count)
     microBatches = 1
+    draftPasses = pool.role == .prefill ? 0 : pool.drafts.count
     dispatchFormat = precision.experts == .bf16 ? .bf16 : .fp8
     attentionFormat = pool.activations
     usesLowLatency = pool.role != .prefill

@@ -1,0 +1,169 @@
+internal import EPCompiler
+public import EPCost
+public import EPIR
+public import EPModel
+internal import EPPlacement
+internal import EPPlan
+
+extension MeasuredCase {
+  /// What the cost model says of the case: tokens a second and device, with an interval, or a ratio.
+  public func predicted(
+    _ program: ModelProgram, on cost: CostModel
+  ) throws(Diagnostics) -> Figure {
+    switch phase {
+    case .balancedness: return try balancedness(program)
+    case .prefill, .decode: return try step(program, cost)
+    case .aggregated: return try aggregated(program, cost)
+    case nil: throw Diagnostics("case-file", "\(id) is of no known phase")
+    }
+  }
+
+  private func mesh() throws(Diagnostics) -> Mesh {
+    let mesh = Mesh(
+      pp: try needed("pp"), dp: try needed("dp"), tp: try needed("tp"), ep: try needed("ep"))
+    if let problem = mesh.problem { throw Diagnostics("case-file", "\(id): \(problem)") }
+    return mesh
+  }
+
+  private func format(_ column: String) throws(Diagnostics) -> Precision.Format? {
+    if text(column).isEmpty { return nil }
+    guard let format = Precision.Format(rawValue: text(column)) else {
+      throw Diagnostics("case-file", "'\(text(column))' of \(id) is no number format")
+    }
+    return format
+  }
+
+  private func balancedness(_ program: ModelProgram) throws(Diagnostics) -> Figure {
+    let experts = SearchTables.experts(of: program)
+    let ranks = try needed("ep")
+    let ratio = try balancedness(
+      experts: experts, ranks: ranks, slots: try needed("slots"))
+    return Figure(ratio, provenance: .derived, source: "expert loads", spread: 1.15)
+  }
+
+  /// Mean over largest load, as the case says: a number, even, with experts in order or placed.
+  private func balancedness(
+    experts: Int, ranks: Int, slots: Int
+  ) throws(Diagnostics) -> Double {
+    switch text("balance") {
+    case "", "even": return 1
+    case "eplb", "off":
+      do throws(PlacementError) {
+        return try ExpertSkew.typical.balancedness(
+          experts: experts, ranks: ranks, slotsPerRank: slots, isBalanced: text("balance") == "eplb"
+        )
+      } catch { throw Diagnostics("case-file", "\(id): \(error.description)") }
+    default:
+      guard let ratio = Double(text("balance")), ratio > 0, ratio <= 1 else {
+        throw Diagnostics("case-file", "'\(text("balance"))' of \(id) is no balance")
+      }
+      return ratio
+    }
+  }
+
+  /// The problem of which the case is one point.
+  private func problem(
+    _ program: ModelProgram, _ cost: CostModel, mesh: Mesh
+  ) throws(Diagnostics) -> SearchProblem {
+    var problem = SearchProblem(
+      program, cluster: Cluster(cost.hardware, devices: mesh.ranks), cost: cost,
+      promptLength: try needed("isl"), outputLength: try size("osl") ?? 1)
+    let own = program.precision
+    problem.program.precision = Precision(
+      linear: try format("linear") ?? own.linear, experts: try format("experts") ?? own.experts,
+      other: own.other)
+    problem.space.drafts = [0, 1]
+    problem.cacheFormat = try format("cache")
+    if let usable = Double(text("usable")), usable > 0, usable <= 1 {
+      problem.cluster.usableFraction = usable
+    }
+    problem.space.mostLowLatencyRows = .max
+    problem.skew = .even
+    return problem
+  }
+
+  private func shape(
+    _ role: Pool.Role, _ mesh: Mesh, _ tables: SearchTables, drafts: Int
+  ) throws(Diagnostics) -> PoolShape {
+    let least = mesh.ep > 0 ? (tables.experts + mesh.ep - 1) / mesh.ep : 0
+    return PoolShape(
+      role: role, mesh: mesh, slotsPerRank: try size("slots") ?? least,
+      drafts: min(drafts, tables.problem.program.drafts.count),
+      isLowLatency: mesh.ep > 1 && role != .prefill && text("exchange") != "normal",
+      precision: tables.problem.program.precision, attention: try format("attention") ?? .bf16)
+  }
+
+  private func step(_ program: ModelProgram, _ cost: CostModel) throws(Diagnostics) -> Figure {
+    let mesh = try mesh()
+    let drafts = try size("drafts") ?? 0
+    let tables = try SearchTables(try problem(program, cost, mesh: mesh))
+    let evaluator = PoolEvaluator(tables)
+    let isPrefill = phase == .prefill
+    let shape = try shape(isPrefill ? .prefill : .decode, mesh, tables, drafts: drafts)
+    guard let pool = evaluator.sketch(shape) else {
+      throw Diagnostics("case-file", "\(id): the mesh cannot split \(program.name)")
+    }
+    var estimator = evaluator.estimator(shape, pool)
+    estimator.assumedBalancedness = try balancedness(
+      experts: tables.experts, ranks: mesh.ep, slots: shape.slotsPerRank)
+    let prompt = Double(tables.problem.promptLength)
+    let group = Double(mesh.tp * mesh.pp)
+    if isPrefill {
+      // Where no step is stated, a large one: throughput hardly depends on it.
+      let tokens = Double(try size("tokens") ?? 16_384 / mesh.tp) * group
+      estimator.step = StepShape(prompts: tokens, length: prompt, read: prompt)
+    } else {
+      estimator.step = StepShape(
+        sequences: Double(try needed("sequences")) * group, drafts: drafts,
+        context: Double(tables.problem.decodeContext), promptTokens: 0, length: 1, read: 1)
+    }
+    let overlap: OverlapChoice? =
+      text("overlap") == "auto"
+      ? nil : text("overlap") == "two_batches" ? .twoBatches : .some(.none)
+    estimator.draftPasses = drafts
+    let estimate = estimator.poolEstimate(overlap: overlap)
+    let rate = estimate.throughput
+    if isPrefill { return rate }
+    return rate.scaled(by: Double(text("gained")) ?? 1)
+  }
+
+  /// How far an engine's own choice of batches and chunks may put it from the best one, 90 times out
+  /// of 100: neither is published with the throughput.
+  private static let schedulingSpread = 1.4
+
+  /// The most that the devices make, over batches and chunks.
+  private func aggregated(_ program: ModelProgram, _ cost: CostModel) throws(Diagnostics) -> Figure
+  {
+    let mesh = try mesh()
+    var problem = try problem(program, cost, mesh: mesh)
+    problem.space.drafts = [0]
+    problem.skew = text("balance") == "even" ? .even : .typical
+    problem.placesExperts = text("balance") != "off"
+    problem.reservesWholeAnswers = text("reserve") == "whole"
+    if let requests = try size("requests") {
+      problem.space.sequences.removeAll { $0 > max(requests / mesh.dp, 1) }
+    }
+    let tables = try SearchTables(problem)
+    let evaluator = PoolEvaluator(tables)
+    var best: PoolPoint?
+    for isLowLatency in mesh.ep > 1 ? [true, false] : [false] {
+      var shape = try shape(.unified, mesh, tables, drafts: 0)
+      shape.isLowLatency = isLowLatency
+      var explorer = PoolExplorer(evaluator, isPruned: true)
+      explorer.explore(shape)
+      for entry in explorer.front.entries
+      where best.map({ entry.point.requestRate > $0.requestRate }) ?? true {
+        best = entry.point
+      }
+    }
+    guard let best, let estimate = evaluator.estimate(best) else {
+      throw Diagnostics("case-file", "\(id): nothing fits")
+    }
+    let rate = best.requestRate * Double(problem.outputLength) / Double(mesh.ranks)
+    var figure = Figure(
+      rate, unit: .perSecond, provenance: estimate.step.provenance, source: estimate.step.source)
+    figure.lower = rate * estimate.step.value / estimate.step.upper
+    figure.upper = rate * estimate.step.value / estimate.step.lower
+    return figure.widened(by: Self.schedulingSpread)
+  }
+}

@@ -1,0 +1,60 @@
+internal import EPIR
+internal import EPModel
+internal import EPPlan
+
+/// What the ranks of a pool hold, as a function of its load: the account of `Pool.memoryTable`, with
+/// all that does not depend on the load worked out once.
+struct PoolMemory {
+  /// What one function adds where a stage calls it.
+  private struct Share {
+    var function: Int
+    var layers: Int
+  }
+
+  private var stages: [(weights: MemoryTable, calls: [Share])]
+  /// Bytes of the caches of one sequence and call, by function.
+  private var cacheBytes: [Int]
+  /// Bytes of buffers for one routed row, by function.
+  private var rowBytes: [Int]
+
+  /// Works out a pool's account for sequences of so many tokens.
+  init(_ pool: Pool, precision: Precision, context: Int) {
+    var pool = pool
+    pool.load = Pool.Load(sequences: 1, tokens: 1, context: context)
+    for index in pool.functions.indices { pool.functions[index].routedCapacity = 1 }
+    stages = pool.stages.indices.map { stage in
+      (
+        pool.weightTable(ofStage: stage, precision: precision),
+        pool.calls(ofStage: stage).map {
+          Share(function: $0.function, layers: max($0.layers.count, 1))
+        }
+      )
+    }
+    cacheBytes = pool.functions.map { pool.cacheBytes(of: $0) }
+    rowBytes = pool.functions.map { pool.communicationBytes(of: $0) }
+  }
+
+  /// What the fullest rank holds; `room` says a function's arena and its room for routed rows.
+  func table(
+    sequences: Int, cacheShare: Double, room: (Int) -> (arena: Int, rows: Int)
+  ) -> MemoryTable {
+    var fullest = MemoryTable()
+    for (weights, calls) in stages {
+      var table = weights
+      var seen: Set<Int> = []
+      for call in calls {
+        table.cache = table.cache.saturatingSum(
+          cacheBytes[call.function].saturatingProduct(sequences)
+            .saturatingProduct(call.layers))
+        if !seen.insert(call.function).inserted { continue }
+        let (arena, rows) = room(call.function)
+        table.activations = max(table.activations, arena)
+        table.communication = max(
+          table.communication, rowBytes[call.function].saturatingProduct(rows))
+      }
+      if cacheShare != 1 { table.cache = Int((Double(table.cache) * cacheShare).rounded(.up)) }
+      if table.total >= fullest.total { fullest = table }
+    }
+    return fullest
+  }
+}

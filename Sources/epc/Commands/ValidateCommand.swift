@@ -1,0 +1,72 @@
+import ArgumentParser
+import EPCost
+import EPIR
+import EPModel
+import EPSearch
+
+struct ValidateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "validate",
+    abstract: "Compare the cost model with measured throughputs.",
+    discussion: """
+      CASES is a CSV file with a row for each measured configuration, such as \
+      benchmarks/cases.csv; docs/validation.md says what its columns mean. Paths of models are \
+      taken from the file's own folder.
+
+        epc validate benchmarks/cases.csv
+        epc validate benchmarks/cases.csv --update docs/validation.md
+      """)
+
+  @Argument(help: "The cases.")
+  var cases: String
+
+  @Option(help: "A Markdown file whose marked tables are made anew.")
+  var update: String?
+
+  func run() throws {
+    try reporting { () throws(Diagnostics) in
+      let measured = try MeasuredCase.read(
+        csv: try Terminal.read(cases, maxBytes: 16 << 20), named: cases)
+      let report = try self.report(measured)
+      guard let update else {
+        for section in report.sections { Terminal.print("\(section.name)\n\n\(section.text)\n") }
+        return
+      }
+      var text = String(decoding: try Terminal.read(update, maxBytes: 16 << 20), as: UTF8.self)
+      for section in report.sections {
+        let mark = "<!-- \(section.name) -->\n"
+        let parts = text.split(separator: mark, omittingEmptySubsequences: false)
+        guard parts.count == 3 else {
+          throw Diagnostics(
+            "validate-update", "'\(update)' has no two lines '<!-- \(section.name) -->'")
+        }
+        text = "\(parts[0])\(mark)\(section.text)\(mark)\(parts[2])"
+      }
+      try Terminal.save(Array(text.utf8), to: update)
+    }
+  }
+
+  private func report(_ measured: [MeasuredCase]) throws(Diagnostics) -> ValidationReport {
+    let catalog = HardwareCatalog.standard(
+      environment: Terminal.environment, executable: Terminal.executable)
+    let calibration = try Calibration(catalog: catalog)
+    let folder = cases.lastIndex(of: "/").map { String(cases[...$0]) } ?? ""
+    var programs: [String: ModelProgram] = [:]
+    var rows: [ValidationReport.Row] = []
+    for one in measured where one.excluded.isEmpty && one.phase != nil {
+      let program: ModelProgram
+      if let known = programs[one.model] {
+        program = known
+      } else {
+        program = try LoadedModel.load(folder + one.model).program
+        programs[one.model] = program
+      }
+      let hardware = try catalog.hardware(named: one.hardware.isEmpty ? "h800" : one.hardware)
+      rows.append(
+        ValidationReport.Row(
+          measured: one,
+          predicted: try one.predicted(program, on: CostModel(hardware, calibration: calibration))))
+    }
+    return ValidationReport(rows: rows, excluded: measured.filter { !$0.excluded.isEmpty })
+  }
+}

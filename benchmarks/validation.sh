@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Makes the tables of docs/validation.md: published throughputs beside what the cost model says.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+swift build -c release --product epc
+.build/release/epc validate benchmarks/cases.csv --update docs/validation.md
