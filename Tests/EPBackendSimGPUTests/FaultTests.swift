@@ -84,7 +84,7 @@ import Testing
   /// lost rank's name or makes all its steps, and again the same.
   @Test func seededSchedulesNeverHang() throws {
     let count =
-      ProcessInfo.processInfo.environment["EPC_FAULT_SCHEDULES"].flatMap { UInt64($0) } ?? 40
+      ProcessInfo.processInfo.environment["EPC_FAULT_SCHEDULES"].flatMap { UInt64($0) } ?? 16
     var recovered = 0
     for seed in 0..<count {
       var options = SimulationOptions(steps: 4)
