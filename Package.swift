@@ -64,11 +64,14 @@ let package = Package(
 
     // Hardware and clusters; what operations and whole plans cost on them.
     .target(
-      name: "EPCost", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPPlacement"],
+      name: "EPCost",
+      dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPPlacement", "EPSchedule"],
       swiftSettings: strict),
     .testTarget(
       name: "EPCostTests",
-      dependencies: ["EPCost", "EPCompiler", "EPModel", "EPPlacement", "EPPlan", "EPIR"],
+      dependencies: [
+        "EPCost", "EPCompiler", "EPModel", "EPPlacement", "EPPlan", "EPIR", "EPSchedule",
+      ],
       swiftSettings: strict),
 
     // Modulo schedules of loop bodies, as pure data. A leaf.
@@ -113,7 +116,7 @@ let package = Package(
         "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPCompiler", "EPModelLoader",
         "EPHuggingFace", "EPReport", "EPRuntime", "EPBackend", "EPBackendCPU", "EPCheckpoint",
         "EPReference", "EPPlacement", "EPPlugin", "EPConformance", "EPExport", "EPBackendMPI",
-        "EPTokenizer",
+        "EPTokenizer", "EPBackendSimGPU",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     // The command as a user runs it; it is built with the tests.
@@ -188,13 +191,29 @@ let package = Package(
     // Ranks as MPI processes; MPI itself is loaded at run time, see plugins/mpi/build.
     .target(name: "CEPMPI", cSettings: strictC),
     .target(
-      name: "EPBackendMPI", dependencies: ["CEPMPI", "EPModel", "EPIR", "EPBackend"],
+      name: "EPBackendMPI", dependencies: ["CEPMPI", "EPModel", "EPIR", "EPPlan", "EPBackend"],
       path: "plugins/mpi/Sources", swiftSettings: strict),
     // benchmarks/mpi.sh
     .executableTarget(
       name: "epc-bench-mpi",
       dependencies: ["EPBackend", "EPBackendCPU", "EPBackendMPI", "EPIR", "EPModel"],
       swiftSettings: strict),
+
+    // The simulated device: whole clusters in virtual time.
+    .target(name: "CEPSimulation", cSettings: strictC),
+    .target(
+      name: "EPBackendSimGPU",
+      dependencies: [
+        "CEPSimulation", "CEPSystem", "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost",
+        "EPPlacement", "EPBackend",
+      ],
+      path: "plugins/simgpu", swiftSettings: strict),
+    .testTarget(
+      name: "EPBackendSimGPUTests",
+      dependencies: [
+        "EPBackendSimGPU", "EPModel", "EPIR", "EPJSON", "EPPlan", "EPCost", "EPPlacement",
+        "EPCompiler", "EPTestSupport",
+      ], swiftSettings: strict),
 
     // Models out of Hugging Face configs.
     .target(name: "EPHuggingFace", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),

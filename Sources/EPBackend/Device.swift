@@ -163,6 +163,8 @@ public enum BackendError: Error, Hashable, Sendable {
   case unsupported(operation: String, reason: String)
   /// A collective can never complete: ranks that should meet do something else.
   case mismatch(rank: Int, reason: String)
+  /// A process of the run is gone, or ended the run for this reason.
+  case process(String)
   /// The backend gave up, in its own words.
   case failed(backend: String, reason: String)
   /// The backend stopped, as it was asked to.
@@ -178,6 +180,7 @@ extension BackendError: CustomStringConvertible {
     case .unsupported(let operation, let reason):
       return "the device cannot run '\(operation)': \(reason)"
     case .mismatch(let rank, let reason): return "rank \(rank): \(reason)"
+    case .process(let reason): return reason
     case .failed(let backend, let reason): return "the backend '\(backend)' failed: \(reason)"
     case .cancelled: return "cancelled"
     case .transport(let reason): return reason

@@ -62,6 +62,8 @@ public struct Memory: @unchecked Sendable {
 public final class Storage: @unchecked Sendable {
   /// All of it.
   public let memory: Memory
+  /// What keeps the memory; nil where this object does.
+  private let keeper: AnyObject?
 
   /// Takes `bytes` of memory.
   public init(bytes: Int) {
@@ -69,6 +71,13 @@ public final class Storage: @unchecked Sendable {
     let base = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
     unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: size)
     memory = unsafe Memory(base, bytes: bytes)
+    keeper = nil
+  }
+
+  /// Wraps memory, zero at first and aligned for vectors, that lives as long as `keeper`.
+  public init(keptBy keeper: AnyObject, at memory: Memory) {
+    self.memory = memory
+    self.keeper = keeper
   }
 
   /// Takes memory that holds the numbers.
@@ -83,19 +92,23 @@ public final class Storage: @unchecked Sendable {
     for (index, number) in numbers.enumerated() { unsafe memory.reals[index] = number }
   }
 
-  deinit { unsafe memory.base.deallocate() }
+  deinit { if keeper == nil { unsafe memory.base.deallocate() } }
 }
 
 /// Memory that grows to what is asked of it and keeps nothing when it does.
 public struct Scratch: Sendable {
   private var storage: Storage
+  private let allocate: @Sendable (Int) -> Storage
 
-  /// Makes empty scratch memory.
-  public init() { storage = Storage(bytes: 0) }
+  /// Makes empty scratch memory, of the host unless `allocate` takes it elsewhere.
+  public init(allocate: @escaping @Sendable (Int) -> Storage = { Storage(bytes: $0) }) {
+    self.allocate = allocate
+    storage = allocate(0)
+  }
 
   /// A place of that size, whose former contents are lost.
   public mutating func take(bytes: Int) -> Memory {
-    if storage.memory.bytes < bytes { storage = Storage(bytes: bytes + bytes / 2) }
+    if storage.memory.bytes < bytes { storage = allocate(bytes + bytes / 2) }
     return storage.memory.part(from: 0, bytes: bytes)
   }
 }

@@ -51,20 +51,13 @@ public protocol Transport {
   /// - Throws: `BackendError.mismatch` where sides of a meeting do not go together.
   mutating func post(_ request: Request, from rank: Int) throws(BackendError) -> [Int]
 
-  /// Waits for other processes until a request of a rank of this one is complete. It is asked for when
-  /// all ranks of the process wait.
+  /// Waits until other processes complete requests of this one's ranks.
   ///
-  /// - Returns: the ranks whose requests are complete; none where nothing can become so.
+  /// - Returns: those ranks; none where nothing that is under way can ever complete.
   mutating func wait() throws(BackendError) -> [Int]
 }
 
 extension Transport {
-  /// Nothing completes later where all ranks are in one process.
+  /// Without other processes nothing completes by waiting.
   public mutating func wait() throws(BackendError) -> [Int] { [] }
-}
-
-/// Processes that run one plan together, each some of its ranks.
-public protocol ProcessGroup {
-  /// Gives every process the bytes of every process, in the order of their ranks. All must call it.
-  func gather(_ bytes: [UInt8]) throws(BackendError) -> [[UInt8]]
 }

@@ -53,6 +53,18 @@ public struct CompileRequest: Sendable {
   public var calibration: Calibration
   /// How replicas of an expert share its tokens.
   public var sharing: ExpertPlacement.Sharing
+  /// How exchanges and compute may overlap.
+  public var overlap: Overlap
+
+  /// How exchanges and compute may overlap.
+  public enum Overlap: Hashable, Sendable {
+    /// Whatever takes the least time.
+    case auto
+    /// Not at all: operations in the order of the model.
+    case none
+    /// In so many micro-batches; with 1, beside what of the layer itself does not wait for them.
+    case microBatches(Int)
+  }
 
   /// Makes a request.
   public init(hardware: Hardware, pools: [PoolRequest] = [PoolRequest(.unified)]) {
@@ -63,6 +75,7 @@ public struct CompileRequest: Sendable {
     capacityFactor = 2
     calibration = .none
     sharing = .turn
+    overlap = .none
   }
 }
 

@@ -19,9 +19,12 @@ extension Compiler {
     var touches = Array(repeating: [Int](), count: sharded.function.values.count)
     sharded.waits = Array(repeating: [], count: operations.count)
     // What is known to be done before each operation, one entry a stream.
-    var done: [[Int]] = []
+    var done = Array(repeating: [Int](), count: operations.count)
+    var position = Array(repeating: 0, count: operations.count)
     var last = Array(repeating: -1, count: ShardedFunction.Stream.allCases.count)
-    for (number, operation) in operations.enumerated() {
+    for (place, number) in sharded.issueOrder.enumerated() {
+      let operation = operations[number]
+      position[number] = place
       var needed: Set<Int> = []
       for operand in operation.operands {
         guard case .value(let value) = operand.reference else { continue }
@@ -39,24 +42,21 @@ extension Compiler {
       needed.remove(number)
       let stream = sharded.streams[number].rawValue
       var known = Array(repeating: -1, count: last.count)
-      if last[stream] >= 0 { learn(&known, from: last[stream], done, sharded.streams) }
+      func learn(from earlier: Int) {
+        for index in known.indices { known[index] = max(known[index], done[earlier][index]) }
+        let own = sharded.streams[earlier].rawValue
+        known[own] = max(known[own], position[earlier])
+      }
+      if last[stream] >= 0 { learn(from: last[stream]) }
       // The latest first: it often implies the others.
-      for earlier in needed.sorted(by: >)
-      where known[sharded.streams[earlier].rawValue] < earlier {
+      for earlier in needed.sorted(by: { position[$0] > position[$1] })
+      where known[sharded.streams[earlier].rawValue] < position[earlier] {
         sharded.waits[number].append(earlier)
-        learn(&known, from: earlier, done, sharded.streams)
+        learn(from: earlier)
       }
       sharded.waits[number].sort()
-      done.append(known)
+      done[number] = known
       last[stream] = number
     }
-  }
-
-  private static func learn(
-    _ known: inout [Int], from earlier: Int, _ done: [[Int]], _ streams: [ShardedFunction.Stream]
-  ) {
-    for index in known.indices { known[index] = max(known[index], done[earlier][index]) }
-    let own = streams[earlier].rawValue
-    known[own] = max(known[own], earlier)
   }
 }

@@ -39,6 +39,10 @@ public enum Compiler {
       name: "assign-streams", summary: "put kernels and collectives on streams",
       run: assignStreams),
     Pass(
+      name: "schedule-overlap",
+      summary: "cut steps into micro-batches and overlap exchanges with compute",
+      run: scheduleOverlap),
+    Pass(
       name: "plan-memory", summary: "pack the values of a step into one arena", run: planMemory),
     Pass(
       name: "insert-waits", summary: "make streams wait for what they read and overwrite",

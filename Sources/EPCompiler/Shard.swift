@@ -39,7 +39,7 @@ extension Compiler {
 
   /// Rows a rank must have room for: a multiple of an even share, at most all that can come, and
   /// all that can come where that is little.
-  private static func routedCapacity(
+  static func routedCapacity(
     of function: ShardedFunction, _ pool: Pool, _ placement: ExpertPlacement?, factor: Double
   ) -> Int {
     guard let placement,

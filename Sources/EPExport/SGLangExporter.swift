@@ -70,7 +70,7 @@ struct SGLangExporter {
   static func bootstrapPort(_ instance: EngineInstance) -> Int { 8_998 + instance.device }
 
   private func environment(_ shape: PoolShape, _ command: inout LaunchCommand) {
-    if shape.usesLowLatency {
+    if Self.buffers(shape) {
       command.set(
         "SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK",
         String(LowLatencyBuffer(shape, for: .sglang).tokens))
@@ -138,6 +138,11 @@ struct SGLangExporter {
     }
     if shape.role != .prefill { command.add("--cuda-graph-max-bs-decode", shape.sequences) }
     command.add("--mem-fraction-static", Self.staticFraction(shape))
+  }
+
+  /// Whether DeepEP keeps its low-latency buffer.
+  private static func buffers(_ shape: PoolShape) -> Bool {
+    shape.usesLowLatency && LowLatencyBuffer.hiddenSizes.contains(shape.hidden)
   }
 
   /// The part of a device for weights and caches: what the plan's activations and exchange buffers,

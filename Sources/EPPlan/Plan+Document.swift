@@ -90,6 +90,7 @@ extension Pool {
         "sequences": .int(load.sequences), "tokens": .int(load.tokens),
         "samples": .int(load.samples), "context": .int(load.context),
       ]),
+      "micro_batches": microBatches > 1 ? .int(microBatches) : nil,
       "activations": .text(activations.rawValue),
       "functions": .list(functions.map(\.document)),
       "stages": .list(stages.map { .list($0.map(\.document)) }),
@@ -175,6 +176,9 @@ extension ShardedFunction {
     fields.append(
       Document.Field(
         name: "buffers", value: .ints(buffers.flatMap { [$0.offset, $0.bytes] })))
+    if let schedule {
+      fields.append(Document.Field(name: "schedule", value: schedule.document))
+    }
     return .object(fields)
   }
 }

@@ -112,6 +112,8 @@ extension Pool {
     self.init(
       role: try node["role"].stringEnum(), firstRank: try node["first_rank"].int(in: 0...(1 << 20)),
       mesh: mesh, load: load, activations: try node["activations"].stringEnum())
+    microBatches =
+      try node.optional("micro_batches")?.int(in: 1...LayerSchedule.mostMicroBatches) ?? 1
     if ![.bf16, .fp16, .fp32].contains(activations) {
       throw try node["activations"].fail("activations are bf16, fp16 or fp32")
     }
@@ -219,11 +221,14 @@ extension ShardedFunction {
     if streams.count != operations {
       throw try node["streams"].fail("\(streams.count) streams for \(operations) operations")
     }
+    schedule = try node.optional("schedule").map { node throws(JSONError) in
+      try LayerSchedule(json: node, operations: operations)
+    }
     waits = Array(repeating: [], count: operations)
     for entry in try node["waits"].array(maxCount: operations) {
       let numbers = try entry.ints(in: 0...max(operations - 1, 0), maxCount: operations + 1)
-      guard let first = numbers.first, numbers.dropFirst().allSatisfy({ $0 < first }) else {
-        throw entry.fail("an operation waits for earlier ones: [operation, earlier, ...]")
+      guard let first = numbers.first, !numbers.dropFirst().contains(first) else {
+        throw entry.fail("an operation waits for others: [operation, earlier, ...]")
       }
       waits[first] = Array(numbers.dropFirst())
     }

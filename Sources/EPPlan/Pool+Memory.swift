@@ -24,8 +24,11 @@ extension Pool {
       table.cache = table.cache.saturatingSum(caches)
     }
     for function in Set(calls.map(\.function)) {
-      table.activations = max(table.activations, functions[function].arenaBytes)
-      table.communication = max(table.communication, communicationBytes(of: functions[function]))
+      table.activations = max(
+        table.activations, functions[function].arenaBytes.saturatingProduct(microBatches))
+      table.communication = max(
+        table.communication,
+        communicationBytes(of: functions[function]).saturatingProduct(microBatches))
     }
     return table
   }
@@ -64,7 +67,7 @@ extension Pool {
   /// expert) pair whose expert is on another rank than the token.
   public func exchangeBytes(rows: Int, width: Int) -> Int { rows * width * bytes(of: .real) }
 
-  /// Bytes of a value's buffer at the most rows a step can have.
+  /// Bytes of a value's buffer at the most rows a micro-batch can have.
   public func bufferBytes(of value: Int, in function: ShardedFunction) -> Int {
     let type = function.function.values[value]
     return mostRows(of: type, in: function).saturatingProduct(type.elementsPerRow)
@@ -74,7 +77,7 @@ extension Pool {
   /// The least capacity for routed rows that a plan may have: an even share of all rows that the
   /// expert group sends, or all of them where they are fewer.
   public func leastRoutedCapacity(topK: Int, slotsPerRank: Int) -> Int {
-    let sources = mesh.holdsWholeExperts ? (load.tokens + mesh.tp - 1) / mesh.tp : load.tokens
+    let sources = mesh.holdsWholeExperts ? (batchTokens + mesh.tp - 1) / mesh.tp : batchTokens
     return min(
       sources.saturatingProduct(topK),
       sources.saturatingProduct(mesh.ep).saturatingProduct(min(topK, slotsPerRank)))

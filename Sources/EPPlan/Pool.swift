@@ -59,6 +59,9 @@ public struct Pool: Hashable, Sendable {
   public var mesh: Mesh
   /// The most a step holds.
   public var load: Load
+  /// Parts that a step is cut into, whose layers overlap; 1 where it is not. Each has the buffers of
+  /// its functions for itself.
+  public var microBatches: Int
   /// The number format of activations and caches.
   public var activations: Precision.Format
   /// The functions, at the same indices in all pools.
@@ -81,6 +84,7 @@ public struct Pool: Hashable, Sendable {
     self.mesh = mesh
     self.load = load
     self.activations = activations
+    microBatches = 1
     functions = []
     stages = []
     drafts = []
@@ -96,12 +100,15 @@ public struct Pool: Hashable, Sendable {
     }
   }
 
-  /// The most rows a value of the type can have in one step.
+  /// The most tokens of a micro-batch.
+  public var batchTokens: Int { (load.tokens + microBatches - 1) / max(microBatches, 1) }
+
+  /// The most rows a value of the type can have in one micro-batch.
   public func mostRows(of type: TensorType, in function: ShardedFunction) -> Int {
     guard let rows = type.rows else { return 1 }
-    if rows == .tokens { return load.tokens }
-    if rows == .sampled { return load.samples }
-    if rows == .ownTokens { return (load.tokens + mesh.tp - 1) / mesh.tp }
+    if rows == .tokens { return batchTokens }
+    if rows == .sampled { return min(load.samples, batchTokens) }
+    if rows == .ownTokens { return (batchTokens + mesh.tp - 1) / mesh.tp }
     return function.routedCapacity
   }
 

@@ -46,10 +46,13 @@ public struct ShardedFunction: Hashable, Sendable {
   public var routedCapacity: Int
   /// The stream of each operation.
   public var streams: [Stream]
-  /// The earlier operations, on other streams, that each operation waits for.
+  /// The operations issued earlier, on other streams, that each operation waits for.
   public var waits: [[Int]]
-  /// The place of each value.
+  /// The place of each value, in the arena of each micro-batch.
   public var buffers: [Buffer]
+  /// When its operations run, for layers whose exchanges overlap with compute; without one they run
+  /// in the order they are in.
+  public var schedule: LayerSchedule?
 
   /// Makes a function that is not scheduled yet.
   public init(_ function: Function, sharding: [WeightSharding], cacheParts: [Int]) {
@@ -61,6 +64,9 @@ public struct ShardedFunction: Hashable, Sendable {
     waits = []
     buffers = []
   }
+
+  /// The operations in the order they are issued, in each micro-batch.
+  public var issueOrder: [Int] { schedule?.order ?? Array(function.operations.indices) }
 
   /// Bytes of the arena that the buffers need.
   public var arenaBytes: Int { buffers.reduce(0) { max($0, $1.end) } }

@@ -1,5 +1,5 @@
 internal import EPCheckpoint
-internal import EPCompiler
+public import EPCompiler
 internal import EPCost
 internal import EPHuggingFace
 public import EPIR
@@ -84,25 +84,26 @@ public struct ReferenceCase: Hashable, Sendable {
   /// The plan of its model for a mesh, with room for the reference's prompts.
   public static func plan(
     of program: ModelProgram, mesh: Mesh, tokens: Int = 160, samples: Int? = nil,
-    activations: Precision.Format = .bf16
+    activations: Precision.Format = .bf16, overlap: CompileRequest.Overlap = .none
   ) throws(ReferenceError) -> Plan {
     try plan(
-      of: program, [(.unified, mesh)], tokens: tokens, samples: samples, activations: activations)
+      of: program, [(.unified, mesh)], tokens: tokens, samples: samples, activations: activations,
+      overlap: overlap)
   }
 
   /// The plan of a model for a prefill and a decode pool.
   public static func plan(
     of program: ModelProgram, prefill: Mesh, decode: Mesh, tokens: Int = 160,
-    samples: Int? = nil
+    samples: Int? = nil, overlap: CompileRequest.Overlap = .none
   ) throws(ReferenceError) -> Plan {
     try plan(
       of: program, [(.prefill, prefill), (.decode, decode)], tokens: tokens, samples: samples,
-      activations: .bf16)
+      activations: .bf16, overlap: overlap)
   }
 
   private static func plan(
     of program: ModelProgram, _ pools: [(Pool.Role, Mesh)], tokens: Int, samples: Int?,
-    activations: Precision.Format
+    activations: Precision.Format, overlap: CompileRequest.Overlap
   ) throws(ReferenceError) -> Plan {
     do {
       let requests = pools.map { role, mesh in
@@ -116,6 +117,7 @@ public struct ReferenceCase: Hashable, Sendable {
       var request = CompileRequest(hardware: try hardware(), pools: requests)
       request.context = 512
       request.activations = activations
+      request.overlap = overlap
       return try Compiler.compile(Compilation(program, request))
     } catch {
       throw ReferenceError("\(pools.map { "\($0.1)" }.joined(separator: ", ")): \(error)")

@@ -35,6 +35,10 @@ struct Folding {
     for dependency in whole.dependencies {
       let (from, to) = (like[dependency.from], like[dependency.to])
       let (distance, over) = dependency.distance.multipliedReportingOverflow(by: count)
+      // That a job waits for itself in the micro-batch before is so anyway: they start a folded
+      // period apart, and a resource has time for all of them in a whole one.
+      let isTurn = from.turn + 1 == to.turn && from.job == to.job && dependency.distance == 0
+      if isTurn && dependency.delay <= whole.jobs[dependency.from].duration { continue }
       if from.turn != to.turn || over || distance > LoopBody.mostDistance { return nil }
       sets[from.turn].insert(
         LoopBody.Dependency(
@@ -43,12 +47,45 @@ struct Folding {
     if sets.contains(where: { $0 != sets[0] }) { return nil }
     body = LoopBody(resources: whole.resources)
     for job in first { body.add(whole.jobs[job]) }
-    for dependency in whole.dependencies where like[dependency.from].turn == 0 {
+    for dependency in whole.dependencies
+    where like[dependency.from].turn == 0 && like[dependency.to].turn == 0 {
       body.add(
         LoopBody.Dependency(
           from: like[dependency.from].job, to: like[dependency.to].job, delay: dependency.delay,
           distance: dependency.distance * count))
     }
+  }
+
+  /// The whole body, with the jobs of each micro-batch that share a resource in the order of
+  /// `folded`.
+  func ordered(_ whole: LoopBody, by folded: [Int]) -> LoopBody {
+    var ordered = whole
+    for turn in 0..<count {
+      for resource in 0..<whole.resources {
+        let own = whole.jobs.indices.filter {
+          like[$0].turn == turn && whole.jobs[$0].resource == resource
+            && whole.jobs[$0].duration > 0
+        }.sorted { (folded[like[$0].job], $0) < (folded[like[$1].job], $1) }
+        for (earlier, later) in zip(own, own.dropFirst()) { ordered.add(later, after: earlier) }
+      }
+    }
+    return ordered
+  }
+
+  /// Whether the jobs of each resource follow each other alike in all micro-batches.
+  func ordersAreAlike(_ starts: [Int], in whole: LoopBody) -> Bool {
+    for resource in 0..<whole.resources {
+      var first: [Int]?
+      for turn in 0..<count {
+        let own = whole.jobs.indices.filter {
+          like[$0].turn == turn && whole.jobs[$0].resource == resource
+            && whole.jobs[$0].duration > 0
+        }.sorted { (starts[$0], $0) < (starts[$1], $1) }.map { like[$0].job }
+        if let first, first != own { return false }
+        first = own
+      }
+    }
+    return true
   }
 
   /// Starts of all jobs, from those of one micro-batch at a folded period.

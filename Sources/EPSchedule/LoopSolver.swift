@@ -7,29 +7,78 @@ public struct LoopSolver: Sendable {
   /// Elementary steps to spend, a few nanoseconds each.
   public var effort: Int
 
+  /// Whether jobs that share a resource run in the same order in all micro-batches, where those are
+  /// alike: one program then serves them all.
+  public var ordersAlike: Bool
+
   /// Makes a solver.
-  public init(effort: Int = 400_000) { self.effort = effort }
+  public init(effort: Int = 1_000_000, ordersAlike: Bool = false) {
+    self.effort = effort
+    self.ordersAlike = ordersAlike
+  }
 
   /// A schedule of the body; nil where its jobs wait for each other in a circle.
   public func solve(_ body: LoopBody) -> ModuloSchedule? {
-    guard let bounds = body.bounds, let listed = ListSchedule.starts(body) else { return nil }
-    let floor = max(bounds.period, 1)
-    let loose = LoopSolver.loosePeriod(body, listed)
-    let (period, starts) = ListSchedule.tightened(
-      body, starts: listed, period: loose, atLeast: floor)
-    var best = Best(period: period, starts: starts, proven: floor)
+    guard let bounds = body.bounds, var best = LoopSolver.listed(body, bounds) else { return nil }
     var work = 0
-    if best.period > floor, let folding = Folding(body) {
-      solve(folding, of: body, &best, &work)
+    let folding = Folding(body)
+    if let folding, var folded = LoopSolver.listed(folding.body) {
+      if ordersAlike || best.period > best.proven {
+        refine(folding.body, &folded, &work, effort / 4)
+        let whole = ListSchedule.tightened(
+          body, starts: folding.starts(of: folded.starts, period: folded.period),
+          period: folded.period * folding.count, atLeast: best.proven)
+        if ordersAlike || whole.period < best.period { (best.period, best.starts) = whole }
+      }
+      if ordersAlike && !LoopSolver.isNear(best) {
+        let ordered = folding.ordered(body, by: folded.starts)
+        var uneven = Best(period: best.period, starts: best.starts, proven: best.proven)
+        for rule in GreedySimulation.Rule.allCases {
+          simulate(ordered, rule, &uneven)
+          if let free = GreedySimulation.run(body, rule), free.period < uneven.period,
+            folding.ordersAreAlike(free.starts, in: body)
+          {
+            (uneven.period, uneven.starts) = free
+          }
+        }
+        refine(ordered, &uneven, &work, effort)
+        (best.period, best.starts) = (uneven.period, uneven.starts)
+      }
     }
-    // A thousandth is as near as durations are known.
-    if best.period - floor > floor >> 10 || effort > 0 && best.period < 1 << 10 {
+    if !(ordersAlike && folding != nil) && !LoopSolver.isNear(best) {
+      for rule in GreedySimulation.Rule.allCases { simulate(body, rule, &best) }
+    }
+    if !(ordersAlike && folding != nil) && !LoopSolver.isNear(best) {
       refine(body, &best, &work, effort)
     }
     let first = best.starts.min() ?? 0
     return ModuloSchedule(
       period: best.period, starts: best.starts.map { $0 - first }, bounds: bounds,
       lowerBound: body.jobs.isEmpty ? best.period : best.proven)
+  }
+
+  /// Takes the schedule that a body falls into by itself, if it is shorter.
+  private func simulate(_ body: LoopBody, _ rule: GreedySimulation.Rule, _ best: inout Best) {
+    guard effort > 0, let found = GreedySimulation.run(body, rule) else { return }
+    let tight = ListSchedule.tightened(
+      body, starts: found.starts, period: found.period, atLeast: best.proven)
+    if tight.period < best.period { (best.period, best.starts) = tight }
+  }
+
+  /// Whether a schedule is as near to the bound as durations are known: a thousandth.
+  private static func isNear(_ best: Best) -> Bool {
+    best.period - best.proven <= best.proven >> 10
+  }
+
+  /// The list schedule of a body.
+  private static func listed(_ body: LoopBody, _ known: PeriodBounds? = nil) -> Best? {
+    guard let bounds = known ?? body.bounds, let listed = ListSchedule.starts(body) else {
+      return nil
+    }
+    let floor = max(bounds.period, 1)
+    let (period, starts) = ListSchedule.tightened(
+      body, starts: listed, period: loosePeriod(body, listed), atLeast: floor)
+    return Best(period: period, starts: starts, proven: floor)
   }
 
   private struct Best {
@@ -45,69 +94,66 @@ public struct LoopSolver: Sendable {
     return body.dependencies.reduce(end) { max($0, starts[$1.from] + $1.delay) }
   }
 
-  /// Seeks a schedule in which all micro-batches run alike.
-  private func solve(
-    _ folding: Folding, of body: LoopBody, _ best: inout Best, _ work: inout Int
-  ) {
-    guard let bounds = folding.body.bounds, let listed = ListSchedule.starts(folding.body) else {
-      return
-    }
-    let floor = max(bounds.period, 1)
-    let (period, starts) = ListSchedule.tightened(
-      folding.body, starts: listed, period: LoopSolver.loosePeriod(folding.body, listed),
-      atLeast: floor)
-    var folded = Best(period: period, starts: starts, proven: floor)
-    refine(folding.body, &folded, &work, effort / 2)
-    let whole = ListSchedule.tightened(
-      body, starts: folding.starts(of: folded.starts, period: folded.period),
-      period: folded.period * folding.count, atLeast: best.proven)
-    if whole.period < best.period { (best.period, best.starts) = whole }
-  }
-
   /// The most jobs that a search is worth its cost for.
   private static let mostJobs = 48
 
   /// Seeks shorter periods with the jobs joined, coarse to fine; last with the body itself if it is
   /// small enough.
+  ///
+  /// A period next to the bound is tried with all levels before longer ones are with any: where finer
+  /// jobs reach it, that takes less time than finding out how near coarse ones come.
   private func refine(_ body: LoopBody, _ best: inout Best, _ work: inout Int, _ limit: Int) {
-    var count = 0
-    for pieces in [1, 2, 3, 4] where best.period > best.proven {
-      guard let level = Grouping(body, pieces: pieces) else { continue }
-      let jobs = level.body.jobs.count
-      if jobs >= body.jobs.count || jobs > LoopSolver.mostJobs { break }
-      if jobs == count { continue }
-      count = jobs
-      // Later levels are finer and cost more.
-      refine(body, level, &best, &work, work + (limit - work) / 3)
+    var levels: [Grouping] = []
+    for pieces in [1, 2, 3, 4, 0] where !LoopSolver.isNear(best) {
+      let joined = pieces > 0 ? Grouping(body, pieces: pieces) : Grouping(body)
+      // Joined jobs keep their order even where each is alone again: only the body itself is whole.
+      guard let level = joined, level.body.jobs.count <= LoopSolver.mostJobs,
+        level.body.jobs.count > levels.last?.body.jobs.count ?? 0,
+        pieces == 0 || level.body.jobs.count < body.jobs.count
+      else { continue }
+      levels.append(level)
+      let near = best.proven + best.proven >> 10
+      _ = seek(near, level, body, &best, &work, work + (limit - work) / 6)
     }
-    if best.period > best.proven && body.jobs.count <= LoopSolver.mostJobs {
-      refine(body, Grouping(body), &best, &work, limit)
+    for (index, level) in levels.enumerated() where !LoopSolver.isNear(best) {
+      let isLast = index + 1 == levels.count
+      narrow(body, level, &best, &work, isLast ? limit : work + (limit - work) / 3)
     }
   }
 
+  /// Seeks a schedule of one period with the jobs of one level; false where there is none, or none
+  /// was found.
+  private func seek(
+    _ period: Int, _ level: Grouping, _ body: LoopBody, _ best: inout Best, _ work: inout Int,
+    _ limit: Int
+  ) -> Bool {
+    if work >= limit { return false }
+    var search = OrderSearch(level.body, period: period, work: work, limit: limit)
+    let found = search.run()
+    work = search.work
+    guard let found else {
+      let isWhole = level.body.jobs.count == body.jobs.count
+      if isWhole && !search.isCutShort { best.proven = max(best.proven, period + 1) }
+      return false
+    }
+    let tight = ListSchedule.tightened(
+      level.body, starts: found, period: period, atLeast: best.proven)
+    (best.period, best.starts) = (tight.period, level.starts(of: tight.starts))
+    return true
+  }
+
   /// Seeks shorter periods with the jobs of one level, dividing the range that is left.
-  private func refine(
+  private func narrow(
     _ body: LoopBody, _ level: Grouping, _ best: inout Best, _ work: inout Int, _ limit: Int
   ) {
-    let isWhole = level.body.jobs.count == body.jobs.count
     var low = best.proven
-    var next = low
-    while best.period > low && work < limit {
+    while work < limit {
+      let next = low + (best.period - 1 - low) / 4
+      if next < low || best.period - low <= low >> 10 { return }
       // Half of what is left for each period: where one is hard to decide, a longer one may not be.
-      var search = OrderSearch(
-        level.body, period: next, work: work, limit: work + max((limit - work) / 2, 2_000))
-      let found = search.run()
-      work = search.work
-      if let found {
-        let tight = ListSchedule.tightened(
-          level.body, starts: found, period: next, atLeast: best.proven)
-        (best.period, best.starts) = (tight.period, level.starts(of: tight.starts))
-      } else {
-        if isWhole && !search.isCutShort { best.proven = max(best.proven, next + 1) }
+      if !seek(next, level, body, &best, &work, work + max((limit - work) / 2, 2_000)) {
         low = next + 1
       }
-      if best.period - low <= low >> 10 && next > low { break }
-      next = low + (best.period - 1 - low) / 4
     }
   }
 }

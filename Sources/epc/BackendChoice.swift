@@ -9,9 +9,11 @@ enum BackendChoice {
   /// Each rank a process of its own, on the cpu device.
   case mpi(CPUDevice)
   case plugin(PluginDevice)
+  /// The cpu's kernels over several processes.
+  case simgpu(CPUDevice)
 
   /// The backends that are built in.
-  static let builtIn = ["cpu", "reference", "mpi"]
+  static let builtIn = ["cpu", "reference", "mpi", "simgpu"]
 
   /// Finds a backend, and tries a library in another process before it is loaded into this one.
   init(named name: String, cpu: CPUFlags, seconds: Int) throws(Diagnostics) {
@@ -20,7 +22,12 @@ enum BackendChoice {
     }
     let device = try cpu.device()
     if BackendChoice.builtIn.contains(name) {
-      self = name == "cpu" ? .cpu(device) : name == "mpi" ? .mpi(device) : .reference
+      switch name {
+      case "cpu": self = .cpu(device)
+      case "mpi": self = .mpi(device)
+      case "simgpu": self = .simgpu(device)
+      default: self = .reference
+      }
       return
     }
     do throws(PluginError) {
@@ -47,6 +54,7 @@ enum BackendChoice {
     case .cpu(let device): return device.summary
     case .mpi(let device): return "mpi, each \(device.summary)"
     case .reference: return "reference, fp32"
+    case .simgpu(let device): return "simgpu, \(device.weights.rawValue)"
     case .plugin(let device): return "\(device.name), \(device.precision.rawValue)"
     }
   }

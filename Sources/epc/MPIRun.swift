@@ -24,6 +24,15 @@ struct MPIRun {
       library = try MPILibrary(
         environment: Terminal.environment, executable: Terminal.executable)
     } catch { throw Diagnostics("mpi", error.description) }
+    let ranks = MPIProcesses.count(for: plan)
+    if library.count != ranks {
+      // All see the same, so one says so and none has to end the others.
+      do { try library.finish() } catch { throw Diagnostics("mpi", error.description) }
+      throw Diagnostics(
+        "mpi",
+        "the plan has \(ranks) ranks and there are \(library.count) processes; run it with 'mpirun "
+          + "-n \(ranks)'")
+    }
     do throws(ExecutionError) {
       let result = try generate(library)
       do { try library.finish() } catch { throw .backend(error) }
@@ -36,18 +45,10 @@ struct MPIRun {
   }
 
   private func generate(_ library: MPILibrary) throws(ExecutionError) -> GenerationResult? {
-    let ranks = plan.pools.reduce(0) { $0 + $1.mesh.ranks }
-    if library.count != ranks {
-      throw .request(
-        "the plan has \(ranks) ranks and there are \(library.count) processes; run it with "
-          + "'mpirun -n \(ranks)'")
-    }
     let store: WeightStore
     do { store = try WeightStore(source, for: plan) } catch { throw .weights(error) }
-    let place = ProcessPlace(
-      ranks: library.rank..<(library.rank + 1), transport: MPITransport(library),
-      processes: library)
-    let session = try PlanSession(plan, weights: store, device: device, place: place)
+    let session = try PlanSession(
+      plan, weights: store, device: device, processes: MPIProcesses(library, for: plan))
     let result = try session.generate(request)
     return library.rank == 0 ? result : nil
   }

@@ -43,7 +43,7 @@ import Testing
     var random = SeededGenerator(seed: 5)
     var ids: Set<String> = []
     for mutation in MutationTests.classes {
-      for _ in 0..<6 {
+      for _ in 0..<12 {
         var plan = random.pick(plans).plan
         if case .inapplicable = mutation.apply(&plan, &random) { continue }
         ids.formUnion(plan.verify().map(\.id))
@@ -69,6 +69,13 @@ import Testing
     noCalls.calls = []
     var sharded = SampleModels.dense
     sharded.functions[1].operations[0].attributes["count"] = 4
+    var dropping = SampleModels.latentAttention
+    for index in dropping.functions.indices {
+      for number in dropping.functions[index].operations.indices
+      where dropping.functions[index].operations[number].kind == .route {
+        dropping.functions[index].operations[number].attributes["capacity_factor"] = .real(1)
+      }
+    }
     let two = Cluster(try SamplePlans.hardware(), devices: 2)
     let one = try ExpertLoads(rows: [[1]])
     let found = [
@@ -81,6 +88,7 @@ import Testing
       }, ids { $0.pools[0].ep = 7 }, ids { $0.pools[0].redundantExperts = 999 },
       ids { ($0.pools[0].tp, $0.pools[0].ep) = (16, 1) }, ids { $0.pools[0].pp = 64 },
       ids(memoryGB: 0.001) { _ in }, ids { $0.loads = .measured(one) },
+      ids { $0.overlap = .microBatches(17) }, ids(dropping) { $0.overlap = .microBatches(2) },
     ]
     return Set(found.flatMap { $0 })
   }

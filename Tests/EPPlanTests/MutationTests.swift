@@ -7,7 +7,8 @@ import Testing
 /// The verifier against changed plans: whatever does damage is caught.
 @Suite struct MutationTests {
   static var classes: [Mutation] {
-    Mutation.schedules + Mutation.functions + Mutation.operations + Mutation.weights
+    Mutation.schedules + Mutation.overlaps + Mutation.functions + Mutation.operations
+      + Mutation.weights
       + Mutation.calls + Mutation.placements + Mutation.tables
   }
 

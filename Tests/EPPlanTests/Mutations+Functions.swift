@@ -95,8 +95,8 @@ extension Mutation {
         let type = function.function.values[value]
         let rows: Int =
           switch type.axes.first {
-          case .some(.tokens): pool.load.tokens
-          case .some(.ownTokens): (pool.load.tokens + pool.mesh.tp - 1) / pool.mesh.tp
+          case .some(.tokens): pool.batchTokens
+          case .some(.ownTokens): (pool.batchTokens + pool.mesh.tp - 1) / pool.mesh.tp
           case .some(.routed): function.routedCapacity
           default: 1
           }

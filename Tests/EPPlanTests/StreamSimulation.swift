@@ -41,7 +41,7 @@ struct StreamSimulation {
     let operations = sharded.function.operations
     var arena = Array(repeating: -1, count: edges.count)
     var queues: [[Int]] = [[], []]
-    for (number, stream) in sharded.streams.enumerated() { queues[stream.rawValue].append(number) }
+    for number in sharded.issueOrder { queues[sharded.streams[number].rawValue].append(number) }
     var next = [0, 0]
     var running: [Int?] = [nil, nil]
     var finished = Array(repeating: false, count: operations.count)

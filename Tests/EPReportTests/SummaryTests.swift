@@ -113,9 +113,9 @@ private let golden = """
       dense weights    343 KiB  < 0.1 %  ▏·······································
       expert weights  72.0 KiB  < 0.1 %  ▏·······································
       KV cache        60.0 MiB  < 0.1 %  ▏·······································
-      activations      483 KiB  < 0.1 %  ▏·······································
+      activations      419 KiB  < 0.1 %  ▏·······································
       communication    512 KiB  < 0.1 %  ▏·······································
-      total           61.4 MiB    0.1 %  ▏·······································
+      total           61.3 MiB    0.1 %  ▏·······································
 
     collectives  bytes a rank sends, even routing; 384 KiB a step in all
       layer1  layers 1-3  dispatch  ep 4  64.0 KiB  low_latency

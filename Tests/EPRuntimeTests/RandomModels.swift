@@ -1,4 +1,5 @@
 import EPBackendCPU
+import EPCompiler
 import EPIR
 import EPModel
 import EPPlan
@@ -222,9 +223,10 @@ enum SmallModels {
   }
 
   static func session(
-    _ program: ModelProgram, _ mesh: Mesh, tokens: Int = 40
+    _ program: ModelProgram, _ mesh: Mesh, tokens: Int = 40,
+    overlap: CompileRequest.Overlap = .none
   ) throws -> PlanSession<CPUDevice> {
-    let plan = try ReferenceCase.plan(of: program, mesh: mesh, tokens: tokens)
+    let plan = try ReferenceCase.plan(of: program, mesh: mesh, tokens: tokens, overlap: overlap)
     return try PlanSession(
       plan, weights: try WeightStore(.synthetic(seed: 7), for: plan), device: CPUDevice())
   }

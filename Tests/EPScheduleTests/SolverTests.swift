@@ -43,6 +43,27 @@ import Testing
     }
   }
 
+  @Test func ordersAreAlikeWhereAskedFor() throws {
+    var numbers = SeededNumbers(11)
+    for seed in 0..<100 {
+      let stages = (0..<6).map { _ in Int.random(in: 10...400, using: &numbers) }
+      let batches = 2 + seed % 2
+      let body = LoopBody.layers(stages, beside: 1 + seed, batches: batches)
+      let schedule = try #require(LoopSolver(ordersAlike: true).solve(body))
+      #expect(schedule.problem(for: body) == nil, "seed \(seed)")
+      let free = try #require(LoopSolver(effort: 4_000_000).solve(body))
+      #expect(free.lowerBound <= schedule.period, "seed \(seed)")
+      let size = body.jobs.count / batches
+      let orders = (0..<batches).map { batch in
+        (0..<2).map { resource in
+          (0..<size).filter { body.jobs[batch * size + $0].resource == resource }
+            .sorted { schedule.starts[batch * size + $0] < schedule.starts[batch * size + $1] }
+        }
+      }
+      #expect(Set(orders).count == 1, "seed \(seed)")
+    }
+  }
+
   @Test func aListScheduleRemainsWithoutEffort() throws {
     for seed in 0..<100 {
       let body = LoopBody.random(10, seed: seed, longest: 50)

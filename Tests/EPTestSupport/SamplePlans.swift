@@ -34,9 +34,12 @@ public enum SamplePlans {
 
   /// A compiled plan.
   public static func plan(
-    _ program: ModelProgram, _ pools: [(Pool.Role, Mesh)]
+    _ program: ModelProgram, _ pools: [(Pool.Role, Mesh)],
+    overlap: CompileRequest.Overlap = .none
   ) throws -> Plan {
-    try Compiler.compile(Compilation(program, try request(pools)))
+    var request = try request(pools)
+    request.overlap = overlap
+    return try Compiler.compile(Compilation(program, request))
   }
 
   /// Ways of spreading a model that the sample models with experts can be compiled for.
@@ -67,6 +70,18 @@ public enum SamplePlans {
         }
         let label = fitting.map { "\($0.0.rawValue) \($0.1)" }.joined(separator: " + ")
         plans.append(("\(name) \(label)", try plan(program, fitting)))
+      }
+      // Schedules too, of one batch and of two.
+      for (role, mesh, count) in [
+        (Pool.Role.decode, Mesh(dp: 4, ep: 4), 2), (.prefill, Mesh(dp: 2, tp: 2, ep: 4), 1),
+        (.unified, Mesh(pp: 2, dp: 2, tp: 2, ep: 4), 2),
+      ] where program.functions.contains(where: { $0.operations.contains { $0.kind == .dispatch } })
+      {
+        plans.append(
+          (
+            "\(name) \(role.rawValue) \(mesh), \(count) micro-batches",
+            try plan(program, [(role, mesh)], overlap: .microBatches(count))
+          ))
       }
     }
     return plans

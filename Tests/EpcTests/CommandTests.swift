@@ -152,7 +152,7 @@ import Testing
     #expect(written.output.contains("unified-0-node-0 to unified-0-node-1, on a to b"))
     let script = try String(contentsOfFile: launch + "/unified-0-node-1.sh", encoding: .utf8)
     #expect(script.contains("--dist-init-addr a:20000") && script.contains("--node-rank 1"))
-    let refused = try epc(["export", plan, "--to", "vllm", "-o", launch])
+    let refused = try epc(["export", plan, "--to", "kubernetes", "-o", launch])
     #expect(refused.status == 1 && refused.errors.contains("none of this export's files"))
     let data = try epc(["export", plan, "--to", "vllm", "--format", "json"])
     #expect(try JSONSerialization.jsonObject(with: Data(data.output.utf8)) is [String: Any])

@@ -75,13 +75,6 @@ extension FunctionEstimate {
     }
     return contended
   }
-
-  private var hasNormalExchange: Bool {
-    operations.contains {
-      if case .exchange(let exchange) = $0.kernel { return !exchange.isLowLatency }
-      return false
-    }
-  }
 }
 
 extension Contention {

@@ -96,6 +96,7 @@ struct PoolVerifier {
       verifyParts(index)
       verifyCollectives(index)
       verifyOrder(index)
+      verifySchedule(index)
     }
     verifyPipeline()
     verifyMemory()
@@ -115,6 +116,12 @@ struct PoolVerifier {
       report("first-rank", "the first rank is \(pool.firstRank)", ".first_rank")
     }
     if let problem = pool.load.problem { report("load", problem, ".load") }
+    if !(1...LayerSchedule.mostMicroBatches).contains(pool.microBatches) {
+      report(
+        "micro-batches",
+        "\(pool.microBatches) micro-batches; a step has at least 1 and at most "
+          + "\(LayerSchedule.mostMicroBatches)", ".micro_batches")
+    }
     if pool.stages.count != pool.mesh.pp {
       report("stages", "\(pool.stages.count) stages for pp \(pool.mesh.pp)", ".stages")
     }
@@ -128,13 +135,12 @@ struct PoolVerifier {
         || function.buffers.count != function.function.values.count
         || function.sharding.count != function.function.weights.count
         || function.cacheParts.count != function.function.caches.count
-        || function.waits.enumerated().contains(where: { number, waits in
-          waits.contains { $0 < 0 || $0 >= number }
-        })
       {
         report(
           "function-tables", "streams, waits, buffers or sharding do not fit the operations",
           ".functions[\(index)]")
+      } else {
+        verifyIssue(index)
       }
       for (number, operation) in function.function.operations.enumerated()
       where operation.location >= plan.locations.count {

@@ -56,7 +56,7 @@ extension PoolVerifier {
 
   /// Whoever writes a place comes after everyone who used it before.
   ///
-  /// Values are met in the order they are written. A place is given to a value only when all that
+  /// Values are met in the order they are issued. A place is given to a value only when all that
   /// touch those who had it before are done, so it is enough to look at the last ones: linear in
   /// the number of values and places.
   private mutating func verifyOverlaps(
@@ -84,8 +84,8 @@ extension PoolVerifier {
       }
     }
     for parameter in sharded.function.parameters { write(parameter.value, at: -1) }
-    for (number, operation) in sharded.function.operations.enumerated() {
-      for value in operation.results { write(value, at: number) }
+    for number in sharded.issueOrder {
+      for value in sharded.function.operations[number].results { write(value, at: number) }
     }
   }
 }

@@ -3,34 +3,46 @@ internal import EPIR
 internal import EPModel
 public import EPPlan
 
-/// The ranks of a pool that are in this process, all of them or some, run in turn on one thread.
+/// The ranks of a pool that this process has, run in turn on one thread.
 public final class PoolRunner<D: Device> {
   /// The pool.
   public let pool: Pool
-  /// The ranks of this process, in order.
+  /// The ranks of this process, in order: all of them where there is only one process.
   public let ranks: [RankExecutor<D>]
-  /// How even the rows of batches were over ranks so far, by layer; none where ranks of the pool are
-  /// in other processes.
-  public private(set) var balance: [Int: RoutedBalance] = [:]
+  /// The pool, as an index into the plan's pools.
+  let index: Int
+  let processes: any ProcessGroup
+  /// Where the caches of each layer are, in an order that is the same in all processes.
+  let cachePlaces: [(key: CacheKey, place: CachePlace)]
   private var transport: any Transport
-  private let place: ProcessPlace?
+  /// The place of each rank of the pool in `ranks`; nil for those of other processes.
+  private let placeOfRank: [Int?]
+  /// How even the rows of batches were over ranks so far, by layer; unknown where other processes
+  /// have some of the ranks.
+  public private(set) var balance: [Int: RoutedBalance] = [:]
 
   /// Makes the ranks of a pool ready and loads their weights: all ranks, or those of a process.
   public init(
-    _ plan: Plan, pool index: Int, device: D, weights: WeightStore, place: ProcessPlace? = nil
+    _ plan: Plan, pool index: Int, device: D, weights: WeightStore,
+    processes: any ProcessGroup = SingleProcess()
   ) throws(ExecutionError) {
     pool = plan.pools[index]
-    self.place = place
-    transport = place?.transport ?? InProcessTransport()
+    self.index = index
+    self.processes = processes
+    transport = processes.makeTransport(pool: index)
+    cachePlaces = CachePlace.all(of: plan, pool: index)
     let prepared = try PreparedPool(plan, pool: index, device: device)
     var ranks: [RankExecutor<D>] = []
-    for rank in place?.ranks ?? 0..<pool.mesh.ranks {
+    for rank in 0..<pool.mesh.ranks where processes.has(rank: rank, ofPool: index) {
       ranks.append(
         try RankExecutor(
           plan.instantiate(rank: rank, of: index), prepared: prepared, device: device,
           weights: weights))
     }
     self.ranks = ranks
+    var places = [Int?](repeating: nil, count: pool.mesh.ranks)
+    for (place, rank) in ranks.enumerated() { places[rank.program.rank] = place }
+    placeOfRank = places
   }
 
   /// Runs a step: one input for each data group.
@@ -39,68 +51,82 @@ public final class PoolRunner<D: Device> {
     for rank in ranks { try rank.begin(inputs[rank.program.coordinates.data]) }
     var ready = Array(ranks.indices.reversed())
     var finished = 0
-    let first = ranks.first?.program.rank ?? 0
     while finished < ranks.count {
       guard let next = ready.popLast() else {
-        let complete = try transported { () throws(BackendError) in try transport.wait() }
-        if complete.isEmpty {
+        ready = try places { () throws(BackendError) in try transport.wait() }
+        if ready.isEmpty {
           throw .deadlock(ranks: ranks.filter(\.isWaiting).map(\.program.rank))
         }
-        ready += complete.reversed().map { $0 - first }
         continue
       }
       guard let request = try ranks[next].resume() else {
         finished += 1
         continue
       }
-      let complete = try transported { () throws(BackendError) in
-        try transport.post(request, from: first + next)
+      let rank = ranks[next].program.rank
+      ready += try places { () throws(BackendError) in
+        try transport.post(request, from: rank)
       }
-      ready += complete.reversed().map { $0 - first }
     }
-    if place == nil {
+    var outputs: [StepOutput] = []
+    for group in inputs.indices {
+      outputs.append(try output(of: group, sampled: inputs[group].sampled))
+    }
+    if ranks.count == pool.mesh.ranks {
       for (layer, batches) in RoutedBalance.byLayer(ranks.map(\.batches)) {
         balance[layer, default: RoutedBalance()] += batches
       }
     }
-    return try outputs(inputs)
+    return outputs
   }
 
-  private func transported<T>(_ work: () throws(BackendError) -> T) throws(ExecutionError) -> T {
-    do { return try work() } catch { throw .backend(error) }
+  /// The places here of the ranks whose requests the transport has completed, the last first.
+  private func places(
+    _ complete: () throws(BackendError) -> [Int]
+  ) throws(ExecutionError) -> [Int] {
+    do { return try complete().reversed().compactMap { placeOfRank[$0] } } catch {
+      throw .backend(error)
+    }
   }
+
+  /// Gives values of a rank to all processes.
+  func share(_ rank: Int, _ values: () -> [Float]) throws(ExecutionError) -> [Float] {
+    let own = placeOfRank[rank] == nil ? [] : values()
+    do { return try processes.share(own, ofRank: rank, pool: index) } catch {
+      throw .backend(error)
+    }
+  }
+
+  /// The executor of a rank, if this process has it.
+  func executor(_ rank: Int) -> RankExecutor<D>? { placeOfRank[rank].map { ranks[$0] } }
 
   /// Forgets a sequence.
   public func remove(sequence: Int) {
     for rank in ranks { rank.remove(sequence: sequence) }
   }
 
-  /// What the data groups' steps made, whichever processes their ranks are in.
-  private func outputs(_ inputs: [StepInput]) throws(ExecutionError) -> [StepOutput] {
-    let last = ranks.filter { $0.program.coordinates.stage == pool.mesh.pp - 1 }
-    var parts = last.map(RankOutput.init)
-    if let place {
-      var bytes: [UInt8] = []
-      for part in parts { part.append(to: &bytes) }
-      let all = try transported { () throws(BackendError) in try place.processes.gather(bytes) }
-      parts = []
-      for bytes in all {
-        guard let read = RankOutput.all(in: bytes) else {
-          throw .backend(.transport("another process sent results that cannot be read"))
-        }
-        parts += read
-      }
+  private func output(of group: Int, sampled: [Int]) throws(ExecutionError) -> StepOutput {
+    var output = StepOutput(logits: [], sampled: sampled, hidden: [])
+    for batch in 0..<pool.microBatches {
+      for rank in ranks { rank.select(batch) }
+      try append(group, to: &output)
     }
-    return inputs.indices.map { group in
-      var output = StepOutput(logits: [], sampled: inputs[group].sampled, hidden: [])
-      let own = parts.filter { $0.data == group }
-      output.logits = own.first?.logits ?? []
-      for part in own {
-        // Without tensor parallelism a rank has all rows, otherwise its own.
-        output.hidden += part.hidden
-        if part.hasAllRows { break }
+    return output
+  }
+
+  /// Adds what the selected micro-batch of a data group made.
+  private func append(_ group: Int, to output: inout StepOutput) throws(ExecutionError) {
+    let first = (pool.mesh.pp - 1) * pool.mesh.stageRanks + group * pool.mesh.tp
+    output.logits += try share(first) { executor(first)?.output("logits")?.place.floats ?? [] }
+    for rank in first..<(first + pool.mesh.tp) {
+      let hidden = try share(rank) {
+        // Without tensor parallelism a rank has all rows, otherwise its own; it says which.
+        guard let hidden = executor(rank)?.output("hidden") else { return [] }
+        return [RowKind(hidden.type) == .tokens ? 1 : 0] + hidden.place.floats
       }
-      return output
+      guard let hasAll = hidden.first else { continue }
+      output.hidden += hidden.dropFirst()
+      if hasAll == 1 { break }
     }
   }
 
@@ -127,6 +153,30 @@ public final class PoolRunner<D: Device> {
       for (layer, traffic) in rank.traffic { sum[layer, default: Traffic()] += traffic }
     }
   }
+
+  /// The same of all processes' ranks; every process asks.
+  func allTraffic() throws(ExecutionError) -> [Int: Traffic] {
+    var sum: [Int: Traffic] = [:]
+    for rank in 0..<pool.mesh.ranks {
+      let numbers = try share(rank) {
+        (executor(rank)?.traffic ?? [:]).sorted { $0.key < $1.key }.flatMap { layer, traffic in
+          [
+            layer, traffic.localRows, traffic.remoteRows, traffic.dispatchBytes,
+            traffic.combineBytes,
+          ]
+          .flatMap { ExactParts.parts(of: $0) }
+        }
+      }
+      let exact = ExactParts.numbers(numbers)
+      for place in stride(from: 0, to: exact.count, by: 5) {
+        var traffic = Traffic()
+        (traffic.localRows, traffic.remoteRows) = (exact[place + 1], exact[place + 2])
+        (traffic.dispatchBytes, traffic.combineBytes) = (exact[place + 3], exact[place + 4])
+        sum[exact[place], default: Traffic()] += traffic
+      }
+    }
+    return sum
+  }
 }
 
 extension RankExecutor {
@@ -134,6 +184,19 @@ extension RankExecutor {
   var isWaiting: Bool {
     if case .nothing = pending { return false }
     return true
+  }
+}
+
+/// Integers as reals that hold them exactly: three parts of 20 bits, the sign with the highest.
+enum ExactParts {
+  static func parts(of number: Int) -> [Float] {
+    [Float(number >> 40), Float(number >> 20 & 0xF_FFFF), Float(number & 0xF_FFFF)]
+  }
+
+  static func numbers(_ parts: [Float]) -> [Int] {
+    stride(from: 0, to: parts.count - 2, by: 3).map {
+      Int(parts[$0]) << 40 | Int(parts[$0 + 1]) << 20 | Int(parts[$0 + 2])
+    }
   }
 }
 

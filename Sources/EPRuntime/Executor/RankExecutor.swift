@@ -8,6 +8,9 @@ public import EPPlan
 /// `begin` starts a step; `resume` runs until ranks must meet and hands out what this rank brings to
 /// the meeting. When the transport has completed that, `resume` goes on from there. So any number of
 /// ranks can share a thread, and one rank can have a process of its own.
+///
+/// A step of several micro-batches is as many walks through the calls, each with an arena of its own.
+/// `issues` says which goes on when; the properties below are those of the one at hand.
 public final class RankExecutor<D: Device> {
   /// A call with its operands found.
   struct Call {
@@ -38,9 +41,9 @@ public final class RankExecutor<D: Device> {
   let prepared: PreparedPool<D>
   let device: D
   let variants: [PreparedPool<D>.Variant]
-  let calls: [Call]
-  let arena: Storage
-  let step: StepState
+  private(set) var calls: [Call]
+  private(set) var arena: Storage
+  private(set) var step: StepState
   /// What the rank keeps of each sequence.
   var caches: [Int: SequenceCache] = [:]
   private let cacheDeclarations: [CacheDeclaration]
@@ -48,9 +51,13 @@ public final class RankExecutor<D: Device> {
 
   // The step being run.
   private var input = StepInput(.main)
-  private var callIndex = 0
-  private var operationIndex = 0
   private var hasEntered = false
+  private var issued = 0
+  private var parked: [MicroBatch] = []
+  private var batch = 0
+  private var orders: [StepInput.Phase: [Issue]] = [:]
+  private var issues: [Issue] = []
+  private var issueIndex = 0
   var pending = Pending.nothing
   var routings: [Reference: Routing] = [:]
   /// What members tell each other while a batch is being split over replicas.
@@ -60,7 +67,8 @@ public final class RankExecutor<D: Device> {
   /// The batches dispatched in this step.
   var batches: [RoutedBatch] = []
   private var outputs: [String: (place: Memory, type: TensorType)] = [:]
-  var sendScratch = Scratch()
+  /// Where rows that are sent lie: memory of the device, so that others may read it.
+  var sendScratch: Scratch
   var receiveScratch = Scratch()
 
   /// Bytes that dispatch and combine moved, by layer.
@@ -110,9 +118,12 @@ public final class RankExecutor<D: Device> {
     clusterRank = prepared.pool.firstRank + program.rank
     let isFirst = program.coordinates.tensor == 0
     let variants = prepared.variants.map { isFirst ? $0.first : $0.others }
-    let arena = device.allocate(bytes: prepared.arenaBytes)
+    let arenas = (0..<prepared.pool.microBatches).map { _ in
+      device.allocate(bytes: prepared.arenaBytes)
+    }
+    sendScratch = Scratch { device.allocate(bytes: $0) }
     var declarations: [CacheDeclaration] = []
-    var calls: [Call] = []
+    var calls = arenas.map { _ in [Call]() }
     var kept: [Storage] = []
     var drafts = 0
     for call in program.calls {
@@ -121,22 +132,71 @@ public final class RankExecutor<D: Device> {
       kept += places.values
       let cacheBase = declarations.count
       declarations += variant.function.function.caches
-      calls.append(
-        Call(
-          function: call.function, layer: call.layer, draft: call.isDraft ? drafts : nil,
-          slots: call.placement.map { Routing.Slots($0) },
-          arguments: RankExecutor.arguments(
-            variant, call, weights: places, device: device, arena: arena, cacheBase: cacheBase)))
+      let slots = call.placement.map { Routing.Slots($0) }
+      for (batch, arena) in arenas.enumerated() {
+        calls[batch].append(
+          Call(
+            function: call.function, layer: call.layer, draft: call.isDraft ? drafts : nil,
+            slots: slots,
+            arguments: RankExecutor.arguments(
+              variant, call, weights: places, device: device, arena: arena,
+              cacheBase: cacheBase)))
+      }
       if call.isDraft { drafts += 1 }
     }
+    let slots = program.calls.reduce(1) { max($0, $1.placement?.slotsPerRank ?? 0) }
     self.variants = variants
-    self.arena = arena
-    self.calls = calls
     cacheDeclarations = declarations
     weights = kept
-    step = StepState(
-      tokens: prepared.pool.load.tokens,
-      slots: program.calls.reduce(1) { max($0, $1.placement?.slotsPerRank ?? 0) })
+    parked = zip(arenas, calls).map { arena, calls in
+      MicroBatch(
+        arena: arena, calls: calls,
+        step: StepState(tokens: prepared.pool.batchTokens, slots: slots))
+    }
+    (arena, self.calls, step) = (arenas[0], calls[0], parked[0].step)
+  }
+
+  // MARK: Micro-batches
+
+  /// The state of a walk.
+  private struct MicroBatch {
+    var arena: Storage
+    var calls: [Call]
+    var step: StepState
+    var input = StepInput(.main)
+    var hasEntered = false
+    var issued = 0
+    var routings: [Reference: Routing] = [:]
+    var outputs: [String: (place: Memory, type: TensorType)] = [:]
+  }
+
+  /// How many walks a step has.
+  var microBatches: Int { parked.count }
+
+  /// Goes on with another walk.
+  func select(_ next: Int) {
+    if next == batch { return }
+    parked[batch].input = input
+    parked[batch].hasEntered = hasEntered
+    parked[batch].issued = issued
+    parked[batch].routings = routings
+    parked[batch].outputs = outputs
+    batch = next
+    let chosen = parked[next]
+    (arena, calls, step, input) = (chosen.arena, chosen.calls, chosen.step, chosen.input)
+    (hasEntered, issued) = (chosen.hasEntered, chosen.issued)
+    (routings, outputs) = (chosen.routings, chosen.outputs)
+  }
+
+  /// The operations of a step in the order they run, all micro-batches together.
+  private func order(of phase: StepInput.Phase) -> [Issue] {
+    if let known = orders[phase] { return known }
+    let made = Issue.order(
+      of: calls.indices.filter { isPart(calls[$0], phase) }.map { index in
+        (index, calls[index].function)
+      }, functions: variants.map(\.function), microBatches: microBatches)
+    orders[phase] = made
+    return made
   }
 
   /// A weight of a call in one of the forms that operations want it in.
@@ -215,6 +275,19 @@ public final class RankExecutor<D: Device> {
     if sampled.count > prepared.pool.load.samples {
       throw .stepSamples(samples: sampled.count, most: prepared.pool.load.samples)
     }
+    precondition(
+      input.parts.reduce(0) { $0 + $1.rows } == tokens, "parts of a step are all its rows")
+    for (number, part) in input.split(into: microBatches).enumerated() {
+      select(number)
+      beginBatch(part)
+    }
+    issues = order(of: input.phase)
+    issueIndex = 0
+    pending = .nothing
+    batches = []
+  }
+
+  private func beginBatch(_ input: StepInput) {
     var spans: [SequenceSpan] = []
     var row = 0
     for part in input.parts {
@@ -225,32 +298,31 @@ public final class RankExecutor<D: Device> {
           rows: row..<(row + part.rows), firstPosition: part.position, cache: cache))
       row += part.rows
     }
-    precondition(row == tokens, "parts of a step are all its rows")
-    step.begin(spans, own: share(of: tokens, at: program.coordinates.tensor), sampled: sampled)
+    step.begin(
+      spans, own: share(of: row, at: program.coordinates.tensor), sampled: input.sampled)
     self.input = input
-    (callIndex, operationIndex, hasEntered) = (0, 0, false)
-    pending = .nothing
+    (hasEntered, issued) = (false, 0)
     outputs = [:]
-    batches = []
   }
 
   /// Runs until ranks must meet; nil when the step is done.
   public func resume() throws(ExecutionError) -> Request? {
     if let request = try finishPending() { return request }
-    while callIndex < calls.count {
-      let call = calls[callIndex]
-      if !isPart(call) {
-        callIndex += 1
-        continue
-      }
+    while issueIndex < issues.count {
+      let issue = issues[issueIndex]
+      select(issue.batch)
+      let call = calls[issue.call]
       if !hasEntered { enter(call) }
       let operations = variants[call.function].function.function.operations
-      while operationIndex < operations.count {
-        if let request = try run(operations[operationIndex], operationIndex, of: call) {
-          return request
-        }
+      guard issue.operation < operations.count else {
+        // A function without operations hands on what it gets.
+        issueIndex += 1
+        leave(call)
+        continue
       }
-      leave(call)
+      if let request = try run(operations[issue.operation], issue.operation, of: call) {
+        return request
+      }
     }
     return nil
   }
@@ -266,8 +338,8 @@ public final class RankExecutor<D: Device> {
   /// Forgets a sequence.
   public func remove(sequence: Int) { caches[sequence] = nil }
 
-  private func isPart(_ call: Call) -> Bool {
-    switch input.phase {
+  private func isPart(_ call: Call, _ phase: StepInput.Phase) -> Bool {
+    switch phase {
     case .main: return call.draft == nil
     case .draft(let depth): return call.draft == depth
     }
@@ -323,19 +395,21 @@ public final class RankExecutor<D: Device> {
           call, nil,
           function.results.map { ($0.name, $0.value) }))
     }
-    callIndex += 1
-    (operationIndex, hasEntered) = (0, false)
+    (issued, hasEntered) = (0, false)
   }
 
   /// Ends the operation being run.
   func advance() {
-    let call = calls[callIndex]
+    let call = self.call
+    let operations = variants[call.function].function.function.operations
     if let observer {
-      let operation = variants[call.function].function.function.operations[operationIndex]
-      observer(observation(call, operationIndex, operation.results.map { ("", $0) }))
+      let number = issues[issueIndex].operation
+      observer(observation(call, number, operations[number].results.map { ("", $0) }))
     }
-    operationIndex += 1
+    issueIndex += 1
+    issued += 1
     pending = .nothing
+    if issued == operations.count { leave(call) }
   }
 
   private func observation(
@@ -356,7 +430,7 @@ public final class RankExecutor<D: Device> {
   }
 
   /// The call being run.
-  var call: Call { calls[callIndex] }
+  var call: Call { calls[issues[issueIndex].call] }
 
   private func run(
     _ operation: Operation, _ number: Int, of call: Call

@@ -63,6 +63,39 @@ public struct StepInput: Sendable {
   }
 }
 
+extension StepInput {
+  /// Consecutive rows as so many steps, about equally many each. A sequence whose rows fall into two
+  /// has the earlier ones in the first.
+  func split(into count: Int) -> [StepInput] {
+    if count == 1 { return [self] }
+    let width = ids.isEmpty ? 0 : hidden.count / ids.count
+    var rest = parts[...]
+    var used = 0
+    return (0..<count).map { index in
+      let rows = (ids.count * index / count)..<(ids.count * (index + 1) / count)
+      var part = StepInput(
+        phase, ids: Array(ids[rows]), modality: modality.isEmpty ? [] : Array(modality[rows]),
+        hidden: Array(hidden[(rows.lowerBound * width)..<(rows.upperBound * width)]))
+      var missing = rows.count
+      while missing > 0, let next = rest.first {
+        let taken = min(missing, next.rows - used)
+        let sampled = next.sampled.clamped(to: used..<(used + taken))
+        part.parts.append(
+          Part(
+            sequence: next.sequence, rows: taken, position: next.position + used,
+            sampled: (sampled.lowerBound - used)..<(sampled.upperBound - used)))
+        missing -= taken
+        used += taken
+        if used == next.rows {
+          rest.removeFirst()
+          used = 0
+        }
+      }
+      return part
+    }
+  }
+}
+
 /// What a data group's step makes.
 public struct StepOutput: Sendable {
   /// Logits `[sampled, vocabulary]`.

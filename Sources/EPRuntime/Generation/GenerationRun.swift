@@ -79,7 +79,7 @@ struct GenerationRun<D: Device> {
       }
       progressed = true
     }
-    for pool in Set([prefillPool, decodePool]).sorted() { release(pool) }
+    for pool in Set([prefillPool, decodePool]).sorted() { try release(pool) }
     if !progressed && tick > (request.arrivals.max() ?? 0) + 1 {
       throw .request("no data group has room for the next token of any sequence")
     }
@@ -119,12 +119,12 @@ struct GenerationRun<D: Device> {
   }
 
   /// Removes sequences that are done and hands on those whose prompts have been read.
-  private mutating func release(_ pool: Int) {
+  private mutating func release(_ pool: Int) throws(ExecutionError) {
     for sequence in active where sequence.pool == pool {
       if sequence.isFinished {
         session.pools[pool].remove(sequence: sequence.number)
       } else if sequence.isDecoding && pool != decodePool, let group = freeGroup(decodePool) {
-        statistics.handoverBytes += session.pools[pool].handOver(
+        statistics.handoverBytes += try session.pools[pool].handOver(
           sequence.number, tokens: sequence.cached, from: sequence.group,
           to: session.pools[decodePool], group: group)
         session.pools[pool].remove(sequence: sequence.number)
@@ -260,10 +260,11 @@ struct GenerationRun<D: Device> {
   }
 
   /// The results, once all is done.
-  func finish(weightBytes: Int) -> GenerationResult {
+  func finish(weightBytes: Int) throws(ExecutionError) -> GenerationResult {
     var statistics = self.statistics
     statistics.weightBytes = weightBytes
-    statistics.traffic = session.pools.map(\.traffic)
+    statistics.traffic = []
+    for pool in session.pools { statistics.traffic.append(try pool.allTraffic()) }
     statistics.balance = session.pools.map(\.balance)
     if !request.kept.isDisjoint(with: [.routing, .hidden]) {
       for pool in session.pools { recorder.detach(from: pool) }

@@ -16,26 +16,22 @@ public final class PlanSession<D: Device> {
   private let weightBytes: Int
   private let prefillPool: Int
   private let decodePool: Int
-  private let place: ProcessPlace?
 
   /// Makes the ranks of all pools ready, or those of this process where there are others.
   ///
-  /// The plan must have been verified. Over processes it has one pool: caches are handed over within
-  /// a process alone.
+  /// The plan must have been verified.
+  ///
+  /// - Parameter processes: those that run the plan together; this one alone unless given.
   public init(
-    _ plan: Plan, weights: WeightStore, device: D, place: ProcessPlace? = nil
+    _ plan: Plan, weights: WeightStore, device: D,
+    processes: any ProcessGroup = SingleProcess()
   ) throws(ExecutionError) {
     self.plan = plan
-    self.place = place
-    if place != nil && plan.pools.count > 1 {
-      throw .request(
-        "the plan has \(plan.pools.count) pools, and caches are not handed over between processes; "
-          + "compile with '--phase unified'")
-    }
     var pools: [PoolRunner<D>] = []
     for index in plan.pools.indices {
       pools.append(
-        try PoolRunner(plan, pool: index, device: device, weights: weights, place: place))
+        try PoolRunner(
+          plan, pool: index, device: device, weights: weights, processes: processes))
     }
     self.pools = pools
     weightBytes = weights.bytes
@@ -59,15 +55,7 @@ public final class PlanSession<D: Device> {
       try run.step()
       progress(run.statistics.tokens)
     }
-    var result = run.finish(weightBytes: weightBytes)
-    if let place {
-      // Each process knows of its own ranks.
-      do {
-        let all = try place.processes.gather(TrafficTable.bytes(of: result.statistics.traffic))
-        result.statistics.traffic = TrafficTable.sum(all, pools: plan.pools.count)
-      } catch { throw .backend(error) }
-    }
-    return result
+    return try run.finish(weightBytes: weightBytes)
   }
 
   private func check(_ request: GenerationRequest) throws(ExecutionError) {
@@ -86,7 +74,9 @@ public final class PlanSession<D: Device> {
     {
       throw .request("modalities are one number for each token of each prompt")
     }
-    if place != nil && !request.kept.isDisjoint(with: [.routing, .hidden]) {
+    if pools.contains(where: { $0.ranks.count < $0.pool.mesh.ranks }),
+      !request.kept.isDisjoint(with: [.routing, .hidden])
+    {
       throw .request(
         "routing and hidden states are kept where all ranks are in one process; run on cpu")
     }

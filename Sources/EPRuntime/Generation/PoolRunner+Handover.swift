@@ -3,53 +3,62 @@ internal import EPIR
 internal import EPModel
 internal import EPPlan
 
-extension PoolRunner {
-  /// Where a cache of a layer is: the stage, and the place among a rank's caches.
-  private struct CachePlace {
-    var stage: Int
-    var entry: Int
-    var declaration: CacheDeclaration
-    var parts: Int
-  }
+/// Which cache of which layer.
+struct CacheKey: Hashable {
+  var layer: Int
+  var function: Int
+  var cache: Int
+}
 
-  private struct CacheKey: Hashable {
-    var layer: Int
-    var function: Int
-    var cache: Int
-  }
+/// Where a cache of a layer is: the stage, and the place among a rank's caches.
+struct CachePlace {
+  var stage: Int
+  var entry: Int
+  var declaration: CacheDeclaration
+  var parts: Int
 
-  private var cachePlaces: [CacheKey: CachePlace] {
-    var places: [CacheKey: CachePlace] = [:]
-    for rank in ranks where rank.program.coordinates.data == 0 {
-      if rank.program.coordinates.tensor > 0 { continue }
+  /// The caches of a pool in the order of stages and calls.
+  static func all(of plan: Plan, pool index: Int) -> [(key: CacheKey, place: CachePlace)] {
+    let pool = plan.pools[index]
+    var places: [(key: CacheKey, place: CachePlace)] = []
+    for stage in pool.stages.indices {
+      let program = plan.instantiate(rank: stage * pool.mesh.stageRanks, of: index)
       var entry = 0
-      for call in rank.program.calls {
+      for call in program.calls {
         let function = pool.functions[call.function]
         for (cache, declaration) in function.function.caches.enumerated() {
-          places[CacheKey(layer: call.layer, function: call.function, cache: cache)] = CachePlace(
-            stage: rank.program.coordinates.stage, entry: entry, declaration: declaration,
-            parts: function.cacheParts[cache])
+          places.append(
+            (
+              CacheKey(layer: call.layer, function: call.function, cache: cache),
+              CachePlace(
+                stage: stage, entry: entry, declaration: declaration,
+                parts: function.cacheParts[cache])
+            ))
           entry += 1
         }
       }
     }
     return places
   }
+}
+
+extension PoolRunner {
 
   /// Copies all caches of a sequence to another pool, from one split over tensor ranks to another.
   ///
   /// - Returns: the bytes that the plan counts for it.
   func handOver(
     _ sequence: Int, tokens: Int, from group: Int, to other: PoolRunner<D>, group otherGroup: Int
-  ) -> Int {
+  ) throws(ExecutionError) -> Int {
     var bytes = 0
-    let targets = other.cachePlaces
+    let targets = Dictionary(
+      uniqueKeysWithValues: other.cachePlaces.map { ($0.key, $0.place) })
     for (key, place) in cachePlaces {
       guard let target = targets[key] else { continue }
       let grows = place.declaration.kind.growsWithContext
       let entries = grows ? tokens : 1
       for part in place.declaration.parts.indices {
-        let whole = gather(sequence, place, part: part, entries: entries, group: group)
+        let whole = try gather(sequence, place, part: part, entries: entries, group: group)
         other.scatter(
           whole, sequence, target, part: part, entries: entries, tokens: tokens, group: otherGroup)
       }
@@ -60,8 +69,9 @@ extension PoolRunner {
     return bytes
   }
 
-  private func members(of group: Int, stage: Int) -> [RankExecutor<D>] {
-    (0..<pool.mesh.tp).map { ranks[stage * pool.mesh.stageRanks + group * pool.mesh.tp + $0] }
+  /// The ranks of a data group in a stage.
+  private func members(of group: Int, stage: Int) -> [Int] {
+    (0..<pool.mesh.tp).map { stage * pool.mesh.stageRanks + group * pool.mesh.tp + $0 }
   }
 
   /// Elements of an entry before the axis that tensor ranks split, and a rank's from there on.
@@ -75,13 +85,17 @@ extension PoolRunner {
 
   private func gather(
     _ sequence: Int, _ place: CachePlace, part: Int, entries: Int, group: Int
-  ) -> [Float] {
+  ) throws(ExecutionError) -> [Float] {
     let (outer, inner, parts) = shape(place, part: part)
     let holders = members(of: group, stage: place.stage)
-    let held = (0..<parts).map { index -> [Float] in
+    var held: [[Float]] = []
+    for index in 0..<parts {
       let rank = holders[index * holders.count / parts]
-      return rank.caches[sequence]?.entries[place.entry].parts[part].memory
-        .elements(from: 0, count: entries * outer * inner).floats ?? []
+      held.append(
+        try share(rank) {
+          executor(rank)?.caches[sequence]?.entries[place.entry].parts[part].memory
+            .elements(from: 0, count: entries * outer * inner).floats ?? []
+        })
     }
     var whole: [Float] = []
     for block in 0..<(entries * outer) {
@@ -96,7 +110,8 @@ extension PoolRunner {
   ) {
     let (outer, inner, parts) = shape(place, part: part)
     let holders = members(of: group, stage: place.stage)
-    for (tensor, rank) in holders.enumerated() {
+    for (tensor, number) in holders.enumerated() {
+      guard let rank = executor(number) else { continue }
       let index = tensor * parts / holders.count
       var held: [Float] = []
       for block in 0..<(entries * outer) {

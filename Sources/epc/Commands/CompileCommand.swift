@@ -1,5 +1,6 @@
 import ArgumentParser
 import EPCompiler
+import EPCost
 import EPIR
 import EPJSON
 import EPModel
@@ -28,6 +29,12 @@ struct CompileCommand: ParsableCommand {
   @Option(name: .shortAndLong, help: "Where to write the plan; '-' is stdout.")
   var output: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "How exchanges overlap with compute: what takes least (auto), not at all (none), or a number.",
+      discussion: "With a number, steps are cut into so many micro-batches.", valueName: "how"))
+  var overlap: String = "auto"
+
   @Option(help: "Print the program after a pass, or after 'all'.")
   var printAfter: [String] = []
 
@@ -53,7 +60,13 @@ struct CompileCommand: ParsableCommand {
       where name != "all" && !Compiler.passes.contains(where: { $0.name == name }) {
         throw PlanFlags.unknown("--print-after", name, ["all"] + Compiler.passes.map(\.name))
       }
-      let request = try flags.request()
+      var request = try flags.request()
+      request.overlap = try overlapWish()
+      if request.overlap != .none && request.loads == nil {
+        request.calibration = try Calibration(
+          catalog: HardwareCatalog.standard(
+            environment: Terminal.environment, executable: Terminal.executable))
+      }
       var clock = StepClock()
       let loaded = try LoadedModel.load(model, usesCache: !noCache)
       for note in loaded.notes { Terminal.error("note: \(note)") }
@@ -79,6 +92,18 @@ struct CompileCommand: ParsableCommand {
       if let output, output != "-", format == .text { Terminal.print("wrote \(output)\n") }
       clock.lap("write and summarise it")
       if timings { Terminal.error(clock.report) }
+    }
+  }
+
+  private func overlapWish() throws(Diagnostics) -> CompileRequest.Overlap {
+    switch overlap {
+    case "auto": return .auto
+    case "none": return .none
+    default:
+      guard let count = Int(overlap) else {
+        throw PlanFlags.unknown("--overlap", overlap, ["auto", "none", "1", "2", "3"])
+      }
+      return .microBatches(count)
     }
   }
 }

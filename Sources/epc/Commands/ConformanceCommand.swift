@@ -53,9 +53,10 @@ struct ConformanceCommand: ParsableCommand {
       case .cpu(let device):
         try run(device, Conformance.Precision(rawValue: device.weights.rawValue) ?? .fp32)
       case .reference: try run(ReferenceDevice(), .fp32)
-      case .mpi:
+      case .mpi, .simgpu:
         throw Diagnostics(
-          "flag", "mpi moves rows between processes; its kernels are those of '--backend cpu'")
+          "flag",
+          "'\(backend)' moves rows between processes; its kernels are those of '--backend cpu'")
       case .plugin(let device):
         try run(
           device, Conformance.Precision(rawValue: device.precision.rawValue) ?? .fp32,

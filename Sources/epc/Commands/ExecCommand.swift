@@ -18,9 +18,11 @@ struct ExecCommand: ParsableCommand {
     commandName: "exec",
     abstract: "Run a plan.",
     discussion: """
-      All ranks of the plan run in this process, exchange their tokens, and make what the model \
-      makes. Weights are a checkpoint folder, or random: 'synthetic:SEED'.
+      With weights (a checkpoint folder, or random ones: 'synthetic:SEED') all ranks of the plan \
+      run, exchange their tokens, and make what the model makes. Without weights, a plan that does \
+      not fit into this machine is simulated: time, memory and routing of its cluster, no tensors.
 
+        epc exec plan.json
         epc exec plan.json --weights checkpoint/ --prompt "The capital of France is"
         epc exec plan.json --weights synthetic:1 --tokens 1,2,3 --generate 16
         epc exec plan.json --weights checkpoint/ --tokens-file prompts.json --output out.safetensors
@@ -35,12 +37,13 @@ struct ExecCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "What runs the plan: cpu, the slow and obvious 'reference', mpi, or a library.",
+      "What runs the plan: cpu, the slow and obvious 'reference', mpi, simgpu, or a library.",
       discussion: """
-        With mpi each rank is a process of its own, started by mpirun. A library is a path such as \
-        ./libmine.so; 'epc backends' lists installed ones.
+        With mpi each rank is a process of its own, started by mpirun. simgpu simulates the plan's \
+        devices: over several processes with weights, in virtual time without. A library is a path \
+        such as ./libmine.so; 'epc backends' lists installed ones.
         """))
-  var backend: String = "cpu"
+  var backend: String?
 
   @Option(help: "How many seconds one call of a library may take.")
   var backendTimeout: Int = 60
@@ -95,12 +98,25 @@ struct ExecCommand: ParsableCommand {
   @Option(help: "What '--check' lets elements up to 1 differ by, and larger ones so much more.")
   var bound: Double = 1e-4
 
+  @Option(
+    help:
+      "Processes that the ranks of 'simgpu' lie over, with weights; as many as cores unless set.")
+  var processes: Int?
+
+  @OptionGroup(title: "Simulation")
+  var simulation: SimulationFlags
+
   @Option(help: "What to print: text or json.")
   var format: OutputFormat = .text
 
   func run() throws {
     try reporting(isQuiet: backend == "mpi" && !MPIRun.isFirst) { () throws(Diagnostics) in
-      let backend = try BackendChoice(named: backend, cpu: cpu, seconds: backendTimeout)
+      if try isSimulated() {
+        try simulate()
+        return
+      }
+      let backend = try BackendChoice(
+        named: backend ?? "cpu", cpu: cpu, seconds: backendTimeout)
       let kept = try keptData()
       let sampling = try self.sampling()
       var plan = try Plan.load(plan)
@@ -118,6 +134,9 @@ struct ExecCommand: ParsableCommand {
         case .mpi:
           throw Diagnostics("flag", "'--check' runs in one process; leave out '--backend mpi'")
         case .plugin(let device): try compare(plan, source, request, device)
+        case .simgpu:
+          throw Diagnostics(
+            "flag", "'--check' runs all ranks in one process; leave '--backend simgpu' out")
         }
         return
       }
@@ -131,6 +150,9 @@ struct ExecCommand: ParsableCommand {
         guard let made = try job.run() else { return }
         result = made
       case .plugin(let device): result = try run(plan, source, request, device)
+      case .simgpu(let device):
+        result = try runOverProcesses(plan, source, request, device)
+        if NumericRun.worker != nil { return }
       }
       if let output {
         do throws(CheckpointError) { try result.write(to: output) } catch {
@@ -241,15 +263,15 @@ struct ExecCommand: ParsableCommand {
   private func source(for plan: Plan) throws(Diagnostics) -> WeightSource {
     guard let weights else {
       throw Diagnostics(
-        "flag", "a plan runs with weights; give '--weights FOLDER' or '--weights synthetic:1'")
+        "flag",
+        "a plan runs with weights; give '--weights FOLDER' or '--weights synthetic:1', or "
+          + "'--backend simgpu' to simulate its devices without any")
     }
-    // Values are computed in fp32, whatever the plan's formats are.
-    let needed = 4 * (plan.model.parameters + plan.model.draftParameters)
-    let memory = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
-    if memory > 0 && needed > memory {
+    let memory = HostMemory.bytes
+    if memory > 0 && plan.residentBytes > memory {
       throw Diagnostics(
         "memory",
-        "\(plan.model.name) in fp32 takes \(Units.bytes(needed)), this machine has "
+        "\(plan.model.name) in fp32 takes \(Units.bytes(plan.residentBytes)), this machine has "
           + "\(Units.bytes(memory)) of memory")
     }
     do { return try WeightSource(parsing: weights) } catch {

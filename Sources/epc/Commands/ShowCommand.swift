@@ -1,5 +1,6 @@
 import ArgumentParser
 import EPIR
+import EPJSON
 import EPModel
 import EPPlan
 import EPReport
@@ -14,6 +15,7 @@ struct ShowCommand: ParsableCommand {
         epc show plan.json --rank 17
         epc show plan.json --ops
         epc show plan.json --graph layer.svg --function layer3
+        epc show plan.json --timeline -o layer.svg
       """)
 
   @Argument(help: "The plan.")
@@ -28,6 +30,15 @@ struct ShowCommand: ParsableCommand {
   @Option(help: "Draw a function: FILE.svg is a picture, FILE.dot is for Graphviz, '-' is DOT.")
   var graph: String?
 
+  @Flag(
+    help: ArgumentHelp(
+      "Draw one period of a layer's schedule into the file that '-o' names.",
+      discussion: "FILE.svg is a picture, FILE.json is a trace for Perfetto."))
+  var timeline = false
+
+  @Option(name: .shortAndLong, help: "Where '--timeline' is written; '-' is stdout, as a picture.")
+  var output: String?
+
   @Option(help: "The function to draw; the one most layers call unless set.")
   var function: String?
 
@@ -41,7 +52,12 @@ struct ShowCommand: ParsableCommand {
     try reporting { () throws(Diagnostics) in
       let plan = try Plan.load(plan)
       let pool = try poolIndex(in: plan)
-      if let graph {
+      if output != nil && !timeline {
+        throw Diagnostics("flag", "'-o' says where '--timeline' goes, which is not given")
+      }
+      if timeline {
+        try drawTimeline(plan, pool: pool)
+      } else if let graph {
         try draw(plan, pool: pool, to: graph)
       } else if let rank {
         guard let listing = RankListing(plan, pool: pool, rank: rank) else {
@@ -61,6 +77,32 @@ struct ShowCommand: ParsableCommand {
     guard let pool else { return 0 }
     if let index = plan.pools.firstIndex(where: { $0.role.rawValue == pool }) { return index }
     throw PlanFlags.unknown("--pool", pool, plan.pools.map(\.role.rawValue))
+  }
+
+  private func drawTimeline(_ plan: Plan, pool: Int) throws(Diagnostics) {
+    guard let path = output else {
+      throw Diagnostics("flag", "'--timeline' wants a file; add '-o layer.svg' or '-o layer.json'")
+    }
+    if path != "-" && !path.hasSuffix(".svg") && !path.hasSuffix(".json") {
+      throw Diagnostics("flag", "'-o \(path)'; the file ends with .svg or .json, or is '-'")
+    }
+    guard let timeline = Timeline(plan, pool: pool, function: function) else {
+      let names = plan.pools[pool].functions.filter { $0.schedule != nil }.map(\.function.name)
+      if let function, !names.isEmpty { throw PlanFlags.unknown("--function", function, names) }
+      throw Diagnostics(
+        "no-schedule",
+        "no layer of the \(plan.pools[pool].role.rawValue) pool has a schedule; compile with "
+          + "'--overlap auto', or with '--overlap 2' where that finds none worth it")
+    }
+    do {
+      let bytes =
+        path.hasSuffix(".json")
+        ? try timeline.trace.jsonValue.serialized(style: .pretty) : Array(timeline.svg.utf8)
+      try Terminal.save(bytes, to: path)
+    } catch let error as Diagnostics { throw error } catch {
+      throw Diagnostics("timeline", "\(error)")
+    }
+    if path != "-" { Terminal.print("wrote \(path)\n") }
   }
 
   private func draw(_ plan: Plan, pool: Int, to path: String) throws(Diagnostics) {

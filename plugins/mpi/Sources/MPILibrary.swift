@@ -120,8 +120,8 @@ public final class MPILibrary: @unchecked Sendable {
   }
 }
 
-extension MPILibrary: ProcessGroup {
-  /// Gives every process the bytes of every process; see `ProcessGroup`.
+extension MPILibrary {
+  /// Gives every process the bytes of every process, in the order of their ranks. All must call it.
   public func gather(_ bytes: [UInt8]) throws(BackendError) -> [[UInt8]] {
     var counts = [Int64](repeating: 0, count: count)
     try check(unsafe table.gather_counts(Int64(bytes.count), &counts), "processes cannot meet")

@@ -8,13 +8,18 @@ internal import EPModel
 /// Dispatch comes as two exchanges, of counts and of rows, so every rank knows how much it receives.
 public struct MPITransport: Transport {
   private let library: MPILibrary
+  /// The process of the pool's rank 0.
+  private let first: Int
   /// Communicators by their members.
   private var groups: [[Int]: Int32] = [:]
   /// The rank's request that is under way.
   private var pending: (rank: Int, request: Int32)?
 
-  /// Makes the transport of a process whose rank in MPI is its rank in the pool.
-  public init(_ library: MPILibrary) { self.library = library }
+  /// Makes the transport of a pool whose ranks are the processes from `first` on.
+  public init(_ library: MPILibrary, first: Int = 0) {
+    self.library = library
+    self.first = first
+  }
 
   /// Takes a request; see `Transport`.
   public mutating func post(_ request: Request, from rank: Int) throws(BackendError) -> [Int] {
@@ -28,16 +33,16 @@ public struct MPITransport: Transport {
       if let known = groups[exchange.members] {
         group = known
       } else {
-        group = try library.makeGroup(exchange.members)
+        group = try library.makeGroup(exchange.members.map { first + $0 })
         groups[exchange.members] = group
       }
       pending = (rank, try library.start(exchange, in: group))
       return []
     case .send(let receiver, let block):
-      try library.send(block, to: receiver)
+      try library.send(block, to: first + receiver)
       return [rank]
     case .receive(let sender, let place):
-      pending = (rank, try library.receive(place, from: sender))
+      pending = (rank, try library.receive(place, from: first + sender))
       return []
     }
   }

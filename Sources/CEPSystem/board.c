@@ -1,0 +1,201 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "include/epc_board.h"
+
+enum { magic = 0x45504342, reason_bytes = 512 };
+
+/// Words that different processes write have a cache line each.
+struct line {
+  _Alignas(64) atomic_uint value;
+  atomic_uint sleepers;
+};
+
+struct group {
+  _Alignas(64) _Atomic uint64_t posted;
+  _Alignas(64) _Atomic uint64_t taken;
+};
+
+struct rank {
+  _Alignas(64) _Atomic uint64_t posts;
+  atomic_uint kind;
+};
+
+struct board {
+  uint32_t magic;
+  epc_board_shape shape;
+  /// 0 while all is well, 1 while a reason is being written, 2 when it can be read.
+  _Alignas(64) atomic_uint aborted;
+  uint32_t aborter;
+  char reason[reason_bytes];
+  _Alignas(64) _Atomic uint64_t arrived;
+  struct line bells[EPC_MOST_PROCESSES];
+};
+
+static size_t groups_at(void) { return (sizeof(struct board) + 63) / 64 * 64; }
+
+static size_t ranks_at(epc_board_shape shape) {
+  return groups_at() + sizeof(struct group) * shape.groups;
+}
+
+static size_t blocks_at(epc_board_shape shape) {
+  return ranks_at(shape) + sizeof(struct rank) * shape.ranks;
+}
+
+size_t epc_board_bytes(epc_board_shape shape) {
+  return blocks_at(shape) + sizeof(epc_block) * (size_t)shape.ranks * shape.members;
+}
+
+void epc_board_make(void *memory, epc_board_shape shape) {
+  struct board *board = memory;
+  board->shape = shape;
+  board->magic = magic;
+}
+
+bool epc_board_check(const void *memory, size_t bytes, epc_board_shape shape) {
+  const struct board *board = memory;
+  return bytes >= epc_board_bytes(shape) && board->magic == magic &&
+         !memcmp(&board->shape, &shape, sizeof shape);
+}
+
+static struct group *group_of(const void *memory, uint32_t group) {
+  return (struct group *)((char *)(uintptr_t)memory + groups_at()) + group;
+}
+
+static struct rank *rank_of(const void *memory, uint32_t rank) {
+  const struct board *board = memory;
+  return (struct rank *)((char *)(uintptr_t)memory + ranks_at(board->shape)) + rank;
+}
+
+static epc_block *block_of(const void *memory, uint32_t rank, uint32_t member) {
+  const struct board *board = memory;
+  return (epc_block *)((char *)(uintptr_t)memory + blocks_at(board->shape)) +
+         (size_t)rank * board->shape.members + member;
+}
+
+static long futex(atomic_uint *word, int operation, unsigned value, const struct timespec *limit) {
+  return syscall(SYS_futex, word, operation, value, limit, NULL, 0);
+}
+
+static void ring(struct board *board, uint64_t processes) {
+  for (uint32_t process = 0; processes; process++, processes >>= 1) {
+    if (!(processes & 1)) continue;
+    struct line *bell = &board->bells[process];
+    atomic_fetch_add(&bell->value, 1);
+    if (atomic_load(&bell->sleepers)) futex(&bell->value, FUTEX_WAKE, 1 << 30, NULL);
+  }
+}
+
+static uint64_t everyone(const struct board *board) {
+  uint32_t count = board->shape.processes;
+  return count >= 64 ? UINT64_MAX : ((uint64_t)1 << count) - 1;
+}
+
+bool epc_board_post(
+    void *memory, uint32_t group, uint32_t members, uint32_t rank, uint32_t kind,
+    const epc_block *blocks, uint32_t count, uint64_t processes) {
+  struct board *board = memory;
+  if (count > board->shape.members || rank >= board->shape.ranks || group >= board->shape.groups) {
+    return false;
+  }
+  memcpy(block_of(memory, rank, 0), blocks, sizeof(epc_block) * count);
+  struct rank *own = rank_of(memory, rank);
+  atomic_store_explicit(&own->kind, kind, memory_order_relaxed);
+  atomic_fetch_add_explicit(&own->posts, 1, memory_order_relaxed);
+  uint64_t posted = atomic_fetch_add(&group_of(memory, group)->posted, 1) + 1;
+  if (posted % members == 0) ring(board, processes);
+  return true;
+}
+
+uint64_t epc_board_posted(const void *memory, uint32_t group) {
+  return atomic_load(&group_of(memory, group)->posted);
+}
+
+epc_block epc_board_block(const void *memory, uint32_t rank, uint32_t member, uint32_t *kind) {
+  *kind = atomic_load_explicit(&rank_of(memory, rank)->kind, memory_order_relaxed);
+  return *block_of(memory, rank, member);
+}
+
+void epc_board_take(void *memory, uint32_t group, uint32_t members, uint64_t processes) {
+  uint64_t taken = atomic_fetch_add(&group_of(memory, group)->taken, 1) + 1;
+  if (taken % members == 0) ring(memory, processes);
+}
+
+uint64_t epc_board_taken(const void *memory, uint32_t group) {
+  return atomic_load(&group_of(memory, group)->taken);
+}
+
+void epc_board_progress(const void *memory, uint32_t rank, uint32_t *kind, uint64_t *posts) {
+  *kind = atomic_load(&rank_of(memory, rank)->kind);
+  *posts = atomic_load(&rank_of(memory, rank)->posts);
+}
+
+uint32_t epc_board_bell(const void *memory, uint32_t process) {
+  return atomic_load(&((struct board *)(uintptr_t)memory)->bells[process].value);
+}
+
+void epc_board_wait(
+    void *memory, uint32_t process, uint32_t seen, uint32_t spins, uint64_t nanoseconds) {
+  struct line *bell = &((struct board *)memory)->bells[process];
+  for (uint32_t spin = 0; spin < spins; spin++) {
+    if (atomic_load_explicit(&bell->value, memory_order_acquire) != seen) return;
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+  }
+  atomic_fetch_add(&bell->sleepers, 1);
+  struct timespec limit = {
+      .tv_sec = (time_t)(nanoseconds / 1000000000), .tv_nsec = (long)(nanoseconds % 1000000000)};
+  if (atomic_load(&bell->value) == seen) futex(&bell->value, FUTEX_WAIT, seen, &limit);
+  atomic_fetch_sub(&bell->sleepers, 1);
+}
+
+uint64_t epc_board_arrive(void *memory, uint32_t processes) {
+  struct board *board = memory;
+  uint64_t arrived = atomic_fetch_add(&board->arrived, 1) + 1;
+  uint64_t needed = (arrived + processes - 1) / processes * processes;
+  if (arrived == needed) ring(board, everyone(board));
+  return needed;
+}
+
+bool epc_board_is_open(const void *memory, uint64_t arrival) {
+  return atomic_load(&((struct board *)(uintptr_t)memory)->arrived) >= arrival;
+}
+
+bool epc_board_abort(void *memory, uint32_t process, const char *reason) {
+  struct board *board = memory;
+  unsigned none = 0;
+  if (!atomic_compare_exchange_strong(&board->aborted, &none, 1)) return false;
+  board->aborter = process;
+  strncpy(board->reason, reason, reason_bytes - 1);
+  atomic_store(&board->aborted, 2);
+  ring(board, everyone(board));
+  return true;
+}
+
+bool epc_board_aborted(const void *memory, uint32_t *process, char *reason) {
+  struct board *board = (struct board *)(uintptr_t)memory;
+  unsigned state = atomic_load(&board->aborted);
+  if (!state) return false;
+  *process = UINT32_MAX;
+  reason[0] = 0;
+  // A process that dies while it writes its reason leaves state 1 behind: the run has ended anyway.
+  for (int tries = 0; tries < 1000 && state != 2; tries++) {
+    state = atomic_load(&board->aborted);
+  }
+  if (state == 2) {
+    *process = board->aborter;
+    memcpy(reason, board->reason, reason_bytes);
+    reason[reason_bytes - 1] = 0;
+  }
+  return true;
+}

@@ -1,0 +1,266 @@
+internal import EPCost
+internal import EPIR
+internal import EPModel
+internal import EPPlacement
+internal import EPPlan
+
+extension Compiler {
+  /// Decides into how many micro-batches steps are cut, and when kernels and exchanges of repeated
+  /// layers run.
+  @Sendable static func scheduleOverlap(_ compilation: inout Compilation) throws(Diagnostics) {
+    if case .microBatches(let count) = compilation.request.overlap,
+      !(1...LayerSchedule.mostMicroBatches).contains(count)
+    {
+      throw Diagnostics(
+        "overlap",
+        "\(count) micro-batches; a step has at least 1 and at most "
+          + "\(LayerSchedule.mostMicroBatches)")
+    }
+    if compilation.request.overlap == .none { return }
+    if case .microBatches(let count) = compilation.request.overlap, count > 1,
+      compilation.routesWithCapacity
+    {
+      throw Diagnostics(
+        "overlap-capacity",
+        "\(count) micro-batches, and a router of \(compilation.program.name) drops what is beyond an "
+          + "expert's capacity in a step, so that parts of it would route otherwise; take '--overlap 1'"
+      )
+    }
+    var steps: [Int: Double] = [:]
+    for index in compilation.pools.indices {
+      let choice = OverlapDecision(compilation, pool: index)
+      guard let choice else { continue }
+      steps[index] = choice.plan.step
+      compilation.apply(choice.plan, toPool: index)
+      compilation.decisions.append(choice.sentence)
+    }
+    if let from = compilation.pools.firstIndex(where: { $0.role == .prefill }),
+      let to = compilation.pools.firstIndex(where: { $0.role == .decode }), let step = steps[from]
+    {
+      compilation.decisions.append(compilation.handoverSentence(from, to, step: step))
+    }
+  }
+}
+
+extension Compilation {
+  /// Cuts a pool's steps and gives its layers their schedules.
+  mutating func apply(_ plan: OverlapPlan, toPool index: Int) {
+    pools[index].microBatches = plan.microBatches
+    for function in pools[index].functions.indices {
+      let placement = pools[index].placements.first { $0.function == function }
+      pools[index].functions[function].routedCapacity = Compiler.routedCapacity(
+        of: pools[index].functions[function], pools[index], placement,
+        factor: request.capacityFactor)
+      pools[index].functions[function].schedule = plan.schedules[function]
+    }
+  }
+}
+
+extension Compilation {
+  /// What the hand-over of caches takes, and what of it shows behind the prefill.
+  fileprivate func handoverSentence(_ from: Int, _ to: Int, step: Double) -> String {
+    let model = CostModel(cluster.hardware, calibration: request.calibration)
+    let overlap = model.overlap(
+      of: Handover.make(from: from, to: to, in: pools), from: pools[from], to: pools[to], step: step
+    )
+    let mebibytes = OverlapDecision.digits(Double(overlap.bytes) / Double(1 << 20))
+    let layout =
+      overlap.sendParts == overlap.receiveParts
+      ? "entries keep their layout"
+      : "parts of \(overlap.sendParts) ranks become parts of \(overlap.receiveParts)"
+    return
+      "hand-over: \(mebibytes) MiB a sequence of \(pools[from].load.context) tokens, \(layout); "
+      + "a prefill step's take \(OverlapDecision.digits(overlap.alone * 1e3)) ms alone, and sent layer "
+      + "by layer \(OverlapDecision.digits(overlap.tail * 1e3)) ms behind the step"
+  }
+}
+
+/// The way of overlapping that takes a pool the least time, and why.
+struct OverlapDecision {
+  /// The way taken.
+  let plan: OverlapPlan
+  /// Every way that was looked at, the one without overlap first.
+  let candidates: [OverlapPlan]
+  private let role: Pool.Role
+  private let pool: Pool
+  private let wish: CompileRequest.Overlap
+
+  /// Nil where nothing of the pool's layers communicates.
+  init?(_ compilation: Compilation, pool index: Int) {
+    let pool = compilation.pools[index]
+    let isExchanging = pool.functions.contains { $0.streams.contains(.communication) }
+    if !isExchanging && compilation.request.overlap == .auto { return nil }
+    self.pool = pool
+    role = pool.role
+    wish = compilation.request.overlap
+    var estimator = StepEstimator(
+      pool, precision: compilation.program.precision,
+      model: CostModel(compilation.cluster.hardware, calibration: compilation.request.calibration),
+      devicesPerNode: compilation.cluster.devicesPerNode)
+    if let source = compilation.request.loads {
+      // Loads that do not fit the pool have been refused when experts were placed.
+      do { estimator.loads = try source.loads(of: pool) } catch { return nil }
+    }
+    let usesNormal = pool.functions.contains { function in
+      function.function.operations.contains {
+        $0.kind == .dispatch && $0.attributes.text("algorithm") != "low_latency"
+          && $0.attributes.text("algorithm") != "local"
+      }
+    }
+    let shares =
+      usesNormal ? OverlapDecision.multiprocessors : [Contention().exchangeMultiprocessors]
+    let counts: [Int] =
+      switch wish {
+      case .microBatches(let count): [count]
+      case .auto, .none: compilation.routesWithCapacity ? [1] : [1, 2, 3]
+      }
+    var candidates = [estimator.serialPlan()]
+    for count in counts where count <= pool.load.tokens {
+      for share in shares {
+        candidates.append(
+          estimator.overlapPlan(
+            microBatches: count, contention: Contention(exchangeMultiprocessors: share)))
+      }
+    }
+    let open =
+      switch wish {
+      case .microBatches: Array(candidates.dropFirst())
+      case .auto, .none: candidates
+      }
+    let fitting = open.filter {
+      $0.microBatches == 1 || OverlapDecision.fits($0, compilation, index)
+    }
+    guard let least = fitting.map(\.step).min() else { return nil }
+    // Fewer micro-batches where more gain less than durations are known to.
+    guard let plan = fitting.first(where: { $0.step <= least * 1.005 }) else { return nil }
+    self.plan = plan
+    self.candidates = candidates
+  }
+
+  /// Multiprocessors that normal exchanges may take, of a device's.
+  static let multiprocessors = [24, 20, 16, 12]
+
+  /// Whether a pool cut so fits into memory.
+  private static func fits(_ plan: OverlapPlan, _ compilation: Compilation, _ index: Int) -> Bool {
+    var trial = compilation
+    trial.apply(plan, toPool: index)
+    do { try Compiler.planMemory(&trial) } catch { return false }
+    let usable = Int(
+      Double(trial.cluster.hardware.memoryBytes) * trial.cluster.usableFraction)
+    let pool = trial.pools[index]
+    return pool.stages.indices.allSatisfy {
+      pool.memoryTable(ofStage: $0, precision: trial.program.precision).total <= usable
+    }
+  }
+
+  // MARK: Why
+
+  /// What was chosen and what else would have taken how long.
+  var sentence: String {
+    let others = best(of: candidates)
+    var text = "\(role.rawValue): \(name(plan)), \(milliseconds(plan.step)) a step"
+    let compared = others.filter { name($0) != name(plan) }
+    if !compared.isEmpty {
+      text +=
+        " against "
+        + compared.map { "\(milliseconds($0.step)) with \(name($0))" }.joined(separator: " and ")
+    }
+    if let (function, schedule) = repeated {
+      text +=
+        "; \(function) takes \(microseconds(schedule.period)) a layer"
+        + ", \(OverlapDecision.percent(schedule.gap)) above the least possible"
+    }
+    text +=
+      "; \(OverlapDecision.percent(plan.exposedShare)) of the step is communication that shows"
+    let stages = pool.mesh.pp
+    if stages > 1 {
+      let bubble = Double(stages - 1) / Double(2 * stages - 1)
+      text +=
+        "; \(stages) lots pass the \(stages) stages, of one step alone "
+        + "\(OverlapDecision.percent(bubble)) is the pipeline filling and draining"
+    }
+    if let share = plan.multiprocessors, plan.overlaps {
+      text += "; exchanges take \(share) multiprocessors"
+    }
+    return text + reason
+  }
+
+  /// Why more micro-batches do not pay, where they do not.
+  private var reason: String {
+    guard plan.microBatches == 1,
+      let two = candidates.filter({ $0.microBatches == 2 }).min(by: { $0.step < $1.step }),
+      let one = candidates.first
+    else { return "" }
+    if two.step <= plan.step { return "; two micro-batches do not fit into memory" }
+    let more = OverlapDecision.percent(two.computing / max(one.computing, 1e-12) - 1)
+    return "; no micro-batches: two of \(tokens(two.tokens)) compute \(more) longer than one of "
+      + "\(tokens(one.tokens)), and would hide only \(milliseconds(max(0, one.exposed - two.exposed)))"
+  }
+
+  /// The best of each number of micro-batches.
+  private func best(of plans: [OverlapPlan]) -> [OverlapPlan] {
+    var best: [OverlapPlan] = []
+    for plan in plans {
+      if let index = best.firstIndex(where: { name($0) == name(plan) }) {
+        if plan.step < best[index].step { best[index] = plan }
+      } else {
+        best.append(plan)
+      }
+    }
+    return best
+  }
+
+  /// The scheduled function that most layers call.
+  private var repeated: (String, LayerSchedule)? {
+    let counts = pool.stages.joined().reduce(into: [Int: Int]()) {
+      $0[$1.function, default: 0] += $1.layers.count
+    }
+    return plan.schedules.keys.sorted().max { (counts[$0] ?? 0, $1) < (counts[$1] ?? 0, $0) }
+      .flatMap { key in plan.schedules[key].map { (pool.functions[key].function.name, $0) } }
+  }
+
+  private func name(_ plan: OverlapPlan) -> String {
+    if !plan.overlaps { return "no overlap" }
+    switch plan.microBatches {
+    case 1: return "one batch, exchanges beside its own compute"
+    case 2: return "two micro-batches"
+    case 3: return "three micro-batches"
+    default: return "\(plan.microBatches) micro-batches"
+    }
+  }
+
+  private func tokens(_ count: Double) -> String {
+    let whole = Int(saturating: count.rounded())
+    return "\(whole) token\(whole == 1 ? "" : "s")"
+  }
+
+  private func milliseconds(_ seconds: Double) -> String {
+    "\(OverlapDecision.digits(seconds * 1e3)) ms"
+  }
+
+  private func microseconds(_ nanoseconds: Int) -> String {
+    "\(OverlapDecision.digits(Double(nanoseconds) / 1e3)) us"
+  }
+
+  static func percent(_ share: Double) -> String { "\(digits(share * 100)) %" }
+
+  /// Three digits that count, or whole numbers.
+  static func digits(_ value: Double) -> String {
+    let places = value < 10 ? 100 : value < 100 ? 10 : 1
+    let units = Int(saturating: (value * Double(places)).rounded())
+    if places == 1 { return "\(units)" }
+    let rest = String(units % places + places).dropFirst()
+    return "\(units / places).\(rest)"
+  }
+}
+
+extension Compilation {
+  /// Whether some router looks at all tokens of a step together.
+  fileprivate var routesWithCapacity: Bool {
+    program.functions.contains { function in
+      function.operations.contains {
+        $0.kind == .route && $0.attributes["capacity_factor"] != nil
+      }
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import EPBackendSimGPU
+import EPCost
+import EPIR
+import EPJSON
+import EPModel
+import EPPlacement
+import EPPlan
+import Glibc
+
+/// A payload-free run of `epc exec`: simulate, write what was asked for, show the summary.
+struct SimulationRun {
+  let plan: Plan
+  let flags: SimulationFlags
+  let loads: LoadSource?
+  let seed: UInt64
+  let threads: Int?
+  let format: OutputFormat
+
+  func run() throws(Diagnostics) {
+    let options = try flags.options(plan, loads: loads, seed: seed, threads: threads)
+    let capacity = try flags.deviceMemory.map { (gibibytes) throws(Diagnostics) -> Int in
+      guard gibibytes > 0, gibibytes <= 1e6 else {
+        throw Diagnostics("flag", "'--device-memory \(gibibytes)'; it is above 0 and at most 1e6")
+      }
+      return Int(gibibytes * Double(1 << 30))
+    }
+    let simulation = try ClusterSimulation(
+      plan, model: try model(), options: options, capacity: capacity)
+    let display = SimulationProgress(pools: plan.pools.map(\.role.rawValue))
+    simulation.replan = { (plan, pool) throws(Diagnostics) in
+      try plan.withoutDataGroup(ofPool: pool)
+    }
+    defer { display.end() }
+    try simulation.run { display.show($0) }
+    display.end()
+    if let trace = flags.trace { try Terminal.save(Array(simulation.trace.utf8), to: trace) }
+    if let report = flags.report { try Terminal.save(Array(simulation.page.utf8), to: report) }
+    if let metrics = flags.metrics {
+      try Terminal.save(Array(simulation.metrics.utf8), to: metrics)
+    }
+    if format == .json {
+      do {
+        let bytes = try simulation.document.jsonValue.serialized(style: .pretty)
+        Terminal.print(String(decoding: bytes, as: UTF8.self))
+      } catch { throw Diagnostics("exec-json", "\(error)") }
+    } else {
+      Terminal.print(simulation.text)
+      for path in [flags.trace, flags.report, flags.metrics].compactMap({ $0 }) where path != "-" {
+        Terminal.print("wrote \(path)\n")
+      }
+    }
+  }
+
+  /// What kernels take on the plan's devices.
+  private func model() throws(Diagnostics) -> CostModel {
+    let catalog = HardwareCatalog.standard(
+      environment: Terminal.environment, executable: Terminal.executable)
+    let hardware: Hardware
+    if let cluster = flags.cluster {
+      hardware = try catalog.cluster(cluster).hardware
+    } else {
+      hardware = try catalog.hardware(named: plan.cluster.device)
+    }
+    return CostModel(hardware, calibration: try Calibration(catalog: catalog))
+  }
+}
+
+/// A line on the terminal that shows how far a simulation is, once it takes longer than a second.
+final class SimulationProgress {
+  private let pools: [String]
+  private let start = ContinuousClock.now
+  private var drawn = ContinuousClock.now
+  private let isShown = isatty(STDERR_FILENO) == 1
+  private var hasDrawn = false
+
+  init(pools: [String]) { self.pools = pools }
+
+  func show(_ progress: ClusterSimulation.Progress) {
+    let now = ContinuousClock.now
+    guard isShown, start.duration(to: now) > .seconds(1),
+      !hasDrawn || drawn.duration(to: now) > .milliseconds(100)
+    else { return }
+    (hasDrawn, drawn) = (true, now)
+    let filled = progress.steps * 24 / max(progress.of, 1)
+    let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 24 - filled)
+    Terminal.draw(
+      "\r\(pools[progress.pool]) [\(bar)] step \(progress.steps)/\(progress.of), "
+        + "\((progress.seconds * 1e3).rounded() / 1e3) s simulated, "
+        + "\(Int(progress.tokensPerSecond)) tokens/s, fullest rank \(progress.fullestRank)  ")
+  }
+
+  func end() {
+    if hasDrawn { Terminal.draw("\r" + String(repeating: " ", count: 100) + "\r") }
+  }
+}

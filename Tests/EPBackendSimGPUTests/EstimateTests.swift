@@ -1,0 +1,65 @@
+import EPBackendSimGPU
+import EPCost
+import EPPlan
+import EPTestSupport
+import Testing
+
+@Suite struct EstimateTests {
+  /// Every sample model, spread in every way: pipelines, tensor parallelism, split experts, two pools.
+  @Test func evenRoutingTakesWhatTheEstimateSays() throws {
+    for (name, plan) in try SamplePlans.all() {
+      var options = SimulationOptions(steps: 1, routing: RoutingSource(.mean))
+      options.resampling = 0
+      let simulation = try simulate(plan, options)
+      for pool in simulation.pools {
+        let ratio = pool.outcome.steps[0].seconds / pool.outcome.predicted
+        // Streams of a plan may run side by side, which the estimate with nothing overlapped does not.
+        #expect(ratio < 1.02, "\(name): \(ratio)")
+        let busier = pool.estimator.estimate().overlapped.value
+        #expect(pool.outcome.steps[0].seconds > busier * 0.98, "\(name)")
+      }
+    }
+  }
+
+  @Test func plansWithoutOverlapTakeWhatTheEstimateSaysWithinTwoPercent() throws {
+    let plan = try widePlan()
+    let simulation = try simulate(
+      plan, SimulationOptions(steps: 4, routing: RoutingSource(.mean)))
+    let outcome = simulation.pools[0].outcome
+    #expect(abs(outcome.stepSeconds / outcome.predicted - 1) < 0.02)
+    #expect(outcome.balancedness == 1)
+  }
+
+  @Test func skewCostsWhatThePlacementSays() throws {
+    let plan = try widePlan()
+    let loads = try skewedLoads(layers: 0..<4, experts: 32)
+    let even = try simulate(plan, SimulationOptions(steps: 2, routing: RoutingSource(.mean)))
+    let mean = try simulate(
+      plan, SimulationOptions(steps: 2, routing: RoutingSource(.mean, loads: loads)))
+    let drawn = try simulate(
+      plan, SimulationOptions(steps: 2, routing: RoutingSource(.drawn, loads: loads)))
+    let (a, b, c) = (
+      even.pools[0].outcome, mean.pools[0].outcome, drawn.pools[0].outcome
+    )
+    #expect(b.stepSeconds > 1.2 * a.stepSeconds)
+    // The estimate knows the placement's busiest rank.
+    #expect(abs(b.stepSeconds / b.predicted - 1) < 0.02)
+    // Tokens choose different experts, so that the most popular takes less than its share of draws.
+    #expect(c.stepSeconds > 1.1 * a.stepSeconds)
+    #expect(c.stepSeconds < 1.1 * b.stepSeconds)
+    let estimator = { (pool: PoolSimulation) in
+      pool.estimator.poolEstimate(overlap: OverlapChoice.none).balancedness
+    }
+    #expect(abs(b.balancedness - estimator(mean.pools[0])) < 0.01)
+  }
+
+  @Test func drawnRoutingIsNeverFasterThanEven() throws {
+    let plan = try widePlan()
+    let even = try simulate(plan, SimulationOptions(steps: 2, routing: RoutingSource(.mean)))
+    for seed in 0..<8 as Range<UInt64> {
+      let drawn = try simulate(
+        plan, SimulationOptions(steps: 2, routing: RoutingSource(.drawn, seed: seed)))
+      #expect(drawn.pools[0].outcome.stepSeconds > even.pools[0].outcome.stepSeconds * 0.999)
+    }
+  }
+}

@@ -1,0 +1,216 @@
+internal import CEPSimulation
+public import EPCost
+public import EPIR
+internal import EPModel
+internal import EPPlacement
+public import EPPlan
+
+/// One pool of a plan, simulated without payload: every job is evaluated for all ranks of a stage at
+/// once, on clocks that jobs and exchanges advance and join.
+///
+/// Memory grows with ranks, not with steps. The same options give the same ticks, whatever the
+/// number of threads.
+public final class PoolSimulation {
+  /// The pool.
+  public let pool: Pool
+  /// What kernels take.
+  public let estimator: StepEstimator
+  /// What was asked for.
+  public let options: SimulationOptions
+  /// What came of it so far.
+  public internal(set) var outcome: PoolOutcome
+  let stages: [StageProgram]
+  let clocks: [StageClocks]
+  /// When each micro-batch left the last stage, in the step before.
+  private var left: [Numbers<Int64>]
+  /// Draws of each layer so far, by stage.
+  private var draws: [[UInt64]]
+  private var stepsRun = 0
+  /// When the pool began to run: later than 0 where it goes on for another.
+  private(set) var started: Ticks = 0
+
+  /// Makes a pool ready.
+  ///
+  /// - Parameter estimator: what kernels take; its micro-batches and loads are set here.
+  /// - Throws: a diagnostic where the loads are not for the pool's layers and experts.
+  public init(
+    _ estimator: StepEstimator, options: SimulationOptions
+  ) throws(Diagnostics) {
+    var estimator = estimator
+    let pool = estimator.pool
+    // A pipeline is kept full by as many micro-batches as it has stages.
+    estimator.microBatches = max(pool.mesh.pp, 1)
+    do throws(PlacementError) {
+      estimator.loads =
+        pool.placements.isEmpty ? nil : try options.routing.loads?.loads(of: pool)
+    } catch { throw Diagnostics("expert-loads", error.description) }
+    self.pool = pool
+    self.estimator = estimator
+    self.options = options
+    let keepsTraffic =
+      options.keepsTraffic && pool.mesh.ep <= SimulationOptions.mostTrafficRanks
+    let stages = pool.stages.indices.map {
+      StageProgram(
+        stage: $0, estimator: estimator, routing: options.routing, keepsTraffic: keepsTraffic)
+    }
+    self.stages = stages
+    clocks = stages.map { stage in
+      StageClocks(
+        ranks: pool.mesh.stageRanks, events: stage.lists.map(\.eventCount).max() ?? 0)
+    }
+    left = (0..<max(pool.mesh.pp, 1)).map { _ in
+      Numbers(repeating: 0, count: pool.mesh.stageRanks)
+    }
+    draws = stages.map { Array(repeating: 0, count: $0.routings.count) }
+    outcome = PoolOutcome(pool, stages: stages, keepsTraffic: keepsTraffic)
+    outcome.predicted = estimator.poolEstimate(overlap: OverlapChoice.none).step.value
+  }
+
+  /// Goes on from where another simulation of the pool broke off.
+  func resume(_ before: PoolSimulation) {
+    outcome.steps = before.outcome.steps
+    stepsRun = before.stepsRun
+    started = before.end
+    advance(to: started)
+  }
+
+  /// Simulated seconds so far.
+  public var seconds: Double { (clocks.last?.end ?? 0).seconds }
+
+  /// Makes no rank continue before a time.
+  func advance(to time: Ticks) {
+    for clocks in clocks { clocks.advance(to: time) }
+  }
+
+  /// When the last rank is done.
+  var end: Ticks { clocks.reduce(0) { max($0, $1.end) } }
+
+  /// Runs one step; of one that breaks off, a stage's calls before the given one.
+  public func step() { step(until: nil) }
+
+  func step(until stop: (stage: Int, call: Int)?) {
+    route()
+    for clocks in clocks { clocks.markStep() }
+    let isProbed = stepsRun + options.probedSteps >= options.steps
+    let begin = clocks.last?.end ?? 0
+    for batch in left.indices {
+      for stage in stages.indices {
+        let own = clocks[stage]
+        if stage == 0 && pool.role != .prefill && left.count > 1 {
+          // The tokens to go on with come from the last stage.
+          unsafe epc_raise(own.compute.base, left[batch].base, own.ranks)
+        }
+        for (number, call) in stages[stage].calls.enumerated() {
+          if let stop, stop.stage == stage && stop.call == number { return }
+          run(call, stage: stage, batch: batch, isProbed: isProbed)
+        }
+      }
+      if let last = clocks.last { left[batch].copy(from: last.compute) }
+    }
+    outcome.take(self, step: stepsRun, begin: begin)
+    stepsRun += 1
+  }
+
+  // MARK: Routing
+
+  /// Draws the routing of the layers whose turn it is.
+  private func route() {
+    for stage in stages.indices {
+      let routings = stages[stage].routings
+      var due: [Int] = []
+      for index in routings.indices {
+        let period = options.resampling
+        let isDue = period > 0 && (stepsRun + index) % period == 0
+        if draws[stage][index] == 0 || isDue { due.append(index) }
+      }
+      if due.isEmpty { continue }
+      if case .mean = options.routing.kind {
+        for index in due where draws[stage][index] == 0 {
+          draws[stage][index] = 1
+          routings[index].takeMean()
+        }
+      } else {
+        let made = due.map { index -> LayerRouting.Draw in
+          draws[stage][index] += 1
+          return routings[index].draw(seed: options.routing.seed, key: draws[stage][index])
+        }
+        var requests = unsafe made.map { unsafe $0.request }
+        let error = unsafe epc_draw_layers(
+          &requests, requests.count, UInt32(max(options.threads, 1)))
+        precondition(error == 0, "drawing routing takes a few kilobytes, and they are not there")
+        for draw in made { draw.routing.take(draw, uplinkShare: options.uplinkShare) }
+      }
+      for index in due {
+        outcome.note(routings[index], stage: stage, index: index)
+        let list = stages[stage].calls.first { $0.routing == index }?.list ?? 0
+        for kernel in stages[stage].lists[list].routed {
+          kernel.prepare(active: routings[index].activeCounts)
+        }
+      }
+    }
+  }
+
+  // MARK: Jobs
+
+  private func run(_ call: StageProgram.Call, stage: Int, batch: Int, isProbed: Bool) {
+    let clocks = clocks[stage]
+    let list = stages[stage].lists[call.list]
+    let routing = call.routing.map { stages[stage].routings[$0] }
+    for job in list.jobs {
+      let probe = isProbed ? outcome.begin(job, clocks, options.probes, stage: stage) : []
+      issue(job, of: list, routing, clocks, stage: stage)
+      if isProbed {
+        outcome.end(
+          job, clocks, probe, layer: call.layer, batch: batch, stage: stage)
+      }
+    }
+    outcome.events += list.jobs.count * clocks.ranks
+    // The next call reuses the arena: nothing of this one may still be under way.
+    clocks.join()
+  }
+
+  private func issue(
+    _ job: Job, of list: IssueList, _ routing: LayerRouting?, _ clocks: StageClocks, stage: Int
+  ) {
+    switch job.duration {
+    case .fixed(let ticks):
+      let isShared = clocks.pace == nil && job.stream == .compute
+      if isShared { clocks.sharedBusy += ticks }
+      var issue = unsafe clocks.issue(job, keepsBusy: !isShared)
+      unsafe epc_issue_kernel(&issue, ticks)
+    case .routed(let index):
+      guard let routing else { return }
+      let table = unsafe list.routed[index].table
+      var issue = unsafe clocks.issue(job, keepsBusy: true)
+      unsafe epc_issue_routed(
+        &issue, routing.rows.base, routing.active.base, table.base, table.count)
+    case .exchange(let index):
+      guard let routing else { return }
+      let exchange = list.exchanges[index]
+      let isCombine = exchange.exchange.isCombine
+      let (out, into) = (clocks.felt(routing.out), clocks.felt(routing.into))
+      var issue = unsafe clocks.issue(job, keepsBusy: true)
+      let went = unsafe epc_issue_exchange(
+        &issue, stages[stage].members.groups, (isCombine ? into : out).base,
+        (isCombine ? out : into).base, exchange.table.table)
+      outcome.note(job.part, went)
+    case .collective(let group, let ticks):
+      let groups =
+        group == .expert
+        ? stages[stage].members.groups : epc_groups(size: pool.mesh.tp, inner: 1)
+      var issue = unsafe clocks.issue(job, keepsBusy: true)
+      outcome.note(job.part, unsafe epc_issue_collective(&issue, groups, ticks))
+    case .send(let ticks):
+      var issue = unsafe clocks.issue(job, keepsBusy: true)
+      unsafe epc_issue_kernel(&issue, ticks)
+      clocks.sent.copy(from: clocks.clock(of: job.stream))
+    case .receive:
+      var issue = unsafe clocks.issue(job, keepsBusy: false)
+      if stage > 0 {
+        unsafe epc_raise(
+          clocks.clock(of: job.stream).base, self.clocks[stage - 1].sent.base, clocks.ranks)
+      }
+      unsafe epc_issue_kernel(&issue, 0)
+    }
+  }
+}
