@@ -17,6 +17,10 @@ public final class RankExecutor<D: Device> {
     var draft: Int?
     var slots: Routing.Slots?
     var arguments: [OpArguments]
+    /// The routed experts, where they are streamed.
+    var experts: StreamedExperts?
+    /// What chooses them.
+    var router: RouterChain?
   }
 
   /// What must be done when the request that was handed out is complete.
@@ -43,12 +47,15 @@ public final class RankExecutor<D: Device> {
   let step: StepState
   /// What the rank keeps of each sequence.
   var caches: [Int: SequenceCache] = [:]
-  private let cacheDeclarations: [CacheDeclaration]
+  let cacheDeclarations: [CacheDeclaration]
   private var weights: [Storage]
+  /// Where routed experts are streamed.
+  let expertCache: ExpertCache?
+  var guessScratch = [Scratch(), Scratch(), Scratch(), Scratch()]
 
   // The step being run.
   private var input = StepInput(.main)
-  private var callIndex = 0
+  private(set) var callIndex = 0
   private var operationIndex = 0
   private var hasEntered = false
   var pending = Pending.nothing
@@ -126,7 +133,9 @@ public final class RankExecutor<D: Device> {
           function: call.function, layer: call.layer, draft: call.isDraft ? drafts : nil,
           slots: call.placement.map { Routing.Slots($0) },
           arguments: RankExecutor.arguments(
-            variant, call, weights: places, device: device, arena: arena, cacheBase: cacheBase)))
+            variant, call, weights: places, device: device, arena: arena, cacheBase: cacheBase),
+          experts: RankExecutor.experts(call, variant, places, device: device, from: store),
+          router: RouterChain(variant.function.function, variant.references)))
       if call.isDraft { drafts += 1 }
     }
     self.variants = variants
@@ -134,6 +143,7 @@ public final class RankExecutor<D: Device> {
     self.calls = calls
     cacheDeclarations = declarations
     weights = kept
+    expertCache = store.experts
     step = StepState(
       tokens: prepared.pool.load.tokens,
       slots: program.calls.reduce(1) { max($0, $1.placement?.slotsPerRank ?? 0) })
@@ -168,6 +178,31 @@ public final class RankExecutor<D: Device> {
       }
     }
     return places
+  }
+
+  /// The weights of routed experts that operations of a call read, where they are streamed.
+  private static func experts(
+    _ call: RankProgram.Call, _ variant: PreparedPool<D>.Variant, _ places: [WeightPlace: Storage],
+    device: D, from store: WeightStore
+  ) -> StreamedExperts? {
+    guard let cache = store.experts else { return nil }
+    var weights: [StreamedWeight] = []
+    var parts: [Int: ExpertBank.Parts] = [:]
+    for (number, references) in variant.references.enumerated() {
+      for (role, reference) in references.enumerated() {
+        guard case .weight(let index)? = reference,
+          let place = places[
+            WeightPlace(
+              weight: index, form: variant.form(ofOperand: role, of: number, on: device))],
+          let weight = store.streamedWeight(at: place)
+        else { continue }
+        let part = weights.firstIndex { $0 === weight } ?? weights.count
+        if part == weights.count { weights.append(weight) }
+        parts[number, default: 0] |= 1 << UInt64(part)
+      }
+    }
+    if weights.isEmpty { return nil }
+    return StreamedExperts(bank: cache.bank(layer: call.layer, weights: weights), parts: parts)
   }
 
   private static func arguments(
@@ -363,7 +398,11 @@ public final class RankExecutor<D: Device> {
   ) throws(ExecutionError) -> Request? {
     let arguments = call.arguments[number]
     if let kernel = variants[call.function].kernels[number] {
-      do { try device.run(kernel, arguments, step) } catch { throw .backend(error) }
+      if let experts = call.experts, let parts = experts.parts[number] {
+        try run(kernel, number, of: call, experts.bank, parts)
+      } else {
+        do { try device.run(kernel, arguments, step) } catch { throw .backend(error) }
+      }
       advance()
       return nil
     }

@@ -13,15 +13,16 @@ public final class PlanSession<D: Device> {
   public let plan: Plan
   /// The pools, in the plan's order.
   public let pools: [PoolRunner<D>]
-  private let weightBytes: Int
+  let store: WeightStore
   private let prefillPool: Int
   private let decodePool: Int
   private let place: ProcessPlace?
 
   /// Makes the ranks of all pools ready, or those of this process where there are others.
   ///
-  /// The plan must have been verified. Over processes it has one pool: caches are handed over within
-  /// a process alone.
+  /// The plan must have been verified. Weights that a limit of memory applies to are read when the first
+  /// request says what else there must be room for. Over processes the plan has one pool: caches are
+  /// handed over within a process alone.
   public init(
     _ plan: Plan, weights: WeightStore, device: D, place: ProcessPlace? = nil
   ) throws(ExecutionError) {
@@ -38,7 +39,10 @@ public final class PlanSession<D: Device> {
         try PoolRunner(plan, pool: index, device: device, weights: weights, place: place))
     }
     self.pools = pools
-    weightBytes = weights.bytes
+    store = weights
+    if weights.memory == nil {
+      do { try weights.read() } catch { throw .weights(error) }
+    }
     prefillPool = plan.pools.firstIndex { $0.role != .decode } ?? 0
     decodePool = plan.pools.firstIndex { $0.role != .prefill } ?? 0
   }
@@ -50,6 +54,7 @@ public final class PlanSession<D: Device> {
     _ request: GenerationRequest, progress: (Int) -> Void = { _ in }
   ) throws(ExecutionError) -> GenerationResult {
     try check(request)
+    try shareMemory(request)
     let depths = plan.pools[decodePool].drafts.count
     let used = request.kept.contains(.drafts) ? 1 : 0
     var run = GenerationRun(
@@ -59,7 +64,7 @@ public final class PlanSession<D: Device> {
       try run.step()
       progress(run.statistics.tokens)
     }
-    var result = run.finish(weightBytes: weightBytes)
+    var result = run.finish(weightBytes: store.bytes)
     if let place {
       // Each process knows of its own ranks.
       do {
