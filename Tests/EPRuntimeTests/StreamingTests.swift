@@ -1,3 +1,4 @@
+import EPBackend
 import EPBackendCPU
 import EPCheckpoint
 import EPIR

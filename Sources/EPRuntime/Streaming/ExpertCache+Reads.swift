@@ -132,7 +132,11 @@ extension ExpertCache {
     reading.removeAll { $0.bank === bank && $0.slot == slot }
     bank.slots[slot].reading = nil
     bank.slots[slot].resident |= read.parts
-    if let failure { throw failure }
+    if let failure {
+      // What is half made is not there.
+      used -= bank.evict(slot)
+      throw failure
+    }
     statistics.installSeconds += start.duration(to: clock.now).seconds
   }
 

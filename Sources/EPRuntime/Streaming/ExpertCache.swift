@@ -117,6 +117,7 @@ final class ExpertCache {
     _ body: ([Int]) throws(ExecutionError) -> Void
   ) throws(ExecutionError) {
     func isReady(_ slot: Int) -> Bool { bank.slots[slot].resident & parts == parts }
+    if slots.isEmpty { return }
     for slot in slots { bank.slots[slot].isInUse = true }
     defer { for slot in slots { bank.slots[slot].isInUse = false } }
     var waiting = slots

@@ -117,6 +117,10 @@ struct ExecCommand: ParsableCommand {
       let limit = try memory.limit(for: plan, on: backend)
       if format == .text, let reason = limit?.reason { Terminal.print(reason + "\n") }
       if check {
+        if limit?.reason != nil {
+          throw Diagnostics(
+            "memory", "'--check' holds the whole model, which does not fit into what memory is free")
+        }
         switch backend {
         case .cpu(let device): try compare(plan, source, request, device, limit?.bytes)
         case .reference: try compare(plan, source, request, ReferenceDevice(), limit?.bytes)
