@@ -112,7 +112,7 @@ let package = Package(
       dependencies: [
         "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPCompiler", "EPModelLoader",
         "EPHuggingFace", "EPReport", "EPRuntime", "EPBackend", "EPBackendCPU", "EPCheckpoint",
-        "EPReference", "EPPlacement", "EPPlugin", "EPExport", "EPBackendMPI",
+        "EPReference", "EPPlacement", "EPPlugin", "EPConformance", "EPExport", "EPBackendMPI",
         "EPTokenizer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
@@ -168,6 +168,18 @@ let package = Package(
       dependencies: [
         "CEPBackend", "CEPSystem", "EPSystem", "EPModel", "EPJSON", "EPBackend", "EPBackendCPU",
       ], swiftSettings: strict),
+
+    // Whether a backend does what the operations mean: what 'epc conformance' runs.
+    .target(
+      name: "EPConformance",
+      dependencies: [
+        "EPModel", "EPJSON", "EPIR", "EPCost", "EPPlan", "EPCompiler", "EPBackend", "EPBackendCPU",
+        "EPRuntime",
+      ], swiftSettings: strict),
+    .testTarget(
+      name: "EPPluginTests",
+      dependencies: ["EPPlugin", "EPConformance", "EPBackend", "EPBackendCPU", "EPModel"],
+      exclude: ["Fixtures"], swiftSettings: strict),
 
     // The CPU device.
     .target(

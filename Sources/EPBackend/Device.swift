@@ -165,6 +165,8 @@ public enum BackendError: Error, Hashable, Sendable {
   case mismatch(rank: Int, reason: String)
   /// The backend gave up, in its own words.
   case failed(backend: String, reason: String)
+  /// The backend stopped, as it was asked to.
+  case cancelled
   /// Other processes cannot be reached.
   case transport(String)
 }
@@ -177,6 +179,7 @@ extension BackendError: CustomStringConvertible {
       return "the device cannot run '\(operation)': \(reason)"
     case .mismatch(let rank, let reason): return "rank \(rank): \(reason)"
     case .failed(let backend, let reason): return "the backend '\(backend)' failed: \(reason)"
+    case .cancelled: return "cancelled"
     case .transport(let reason): return reason
     }
   }

@@ -23,6 +23,8 @@ public final class BackendLibrary: @unchecked Sendable {
   /// How its kernels compute.
   public let precision: Precision
   let table: UnsafePointer<epc_backend>
+  private let query: epc_backend_query_function
+  private let kept = CData()
   let host: BackendHost
 
   /// Loads a library. `BackendProbe` should have tried it in another process before.
@@ -39,6 +41,7 @@ public final class BackendLibrary: @unchecked Sendable {
     }
     guard let symbol = unsafe dlsym(handle, EPC_BACKEND_QUERY) else { throw .noSymbol(file) }
     let query = unsafe unsafeBitCast(symbol, to: epc_backend_query_function.self)
+    unsafe self.query = unsafe query
     var error: UnsafeMutablePointer<epc_error>?
     guard let table = unsafe query(host.table, &error) else {
       throw .refused(
@@ -48,6 +51,20 @@ public final class BackendLibrary: @unchecked Sendable {
     let checked = try unsafe BackendLibrary.check(table, file)
     (name, version, precision) = (checked.name, checked.version, checked.precision)
     abi = unsafe (Int(table.pointee.major), Int(table.pointee.minor))
+  }
+
+  /// The major version of the table that a host of another version gets; nil where it is refused.
+  func answer(toMajor major: Int) -> Int? {
+    var other = unsafe host.table.pointee
+    unsafe other.major = Int64(major)
+    // Kept, since a backend may keep it.
+    let table = unsafe kept.make(other)
+    host.beginCall("the backend '\(name)'", "query by another host")
+    defer { host.endCall() }
+    var error: UnsafeMutablePointer<epc_error>?
+    let answer = unsafe query(table, &error)
+    _ = unsafe BackendLibrary.take(error)
+    return unsafe answer.map { unsafe Int($0.pointee.major) }
   }
 
   private static func linkerError(without path: String) -> String {

@@ -1,4 +1,4 @@
-/// Why a backend in a shared library cannot be used.
+/// Why a backend in a shared library, or a program that works on plans, cannot be used.
 public enum PluginError: Error, Hashable, Sendable {
   /// No file of that path.
   case noSuchFile(String)
@@ -28,6 +28,10 @@ public enum PluginError: Error, Hashable, Sendable {
   case notStarted(String, reason: String)
   /// `open` failed, in the backend's words.
   case notOpened(String, reason: String)
+  /// A program's name without a slash.
+  case programWithoutSlash(String)
+  /// A program that works on a plan did not.
+  case programFailed(String, reason: String)
 }
 
 extension PluginError: CustomStringConvertible {
@@ -62,6 +66,9 @@ extension PluginError: CustomStringConvertible {
     case .notStarted(let path, let reason):
       return "\(path): the process that tries it could not be started: \(reason)"
     case .notOpened(let path, let reason): return "\(path): cannot be opened: \(reason)"
+    case .programWithoutSlash(let name):
+      return "'\(name)' names no program; write a path with a slash, such as ./\(name)"
+    case .programFailed(let path, let reason): return "\(path): \(reason)"
     }
   }
 }

@@ -53,6 +53,7 @@ public final class PluginKernel: @unchecked Sendable {
     }
     withExtendedLifetime(data) {}
     if let error {
+      if error.code == EPC_ERROR_CANCELLED { throw .cancelled }
       throw .failed(backend: instance.library.name, reason: "'\(name)': \(error.message)")
     }
   }

@@ -22,8 +22,7 @@ struct Epc: ParsableCommand {
       CompileCommand.self, ExecCommand.self, EstimateCommand.self, ShowCommand.self,
       BalanceCommand.self,
       VerifyCommand.self, ExportCommand.self, ModelCommand.self, ClustersCommand.self,
-      CalibrateCommand.self,
-      ReferencesCommand.self, BackendsCommand.self,
+      CalibrateCommand.self, ReferencesCommand.self, BackendsCommand.self, ConformanceCommand.self,
     ])
 }
 

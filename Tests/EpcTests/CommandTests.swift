@@ -5,7 +5,7 @@ import Testing
 @Suite struct CommandTests {
   @Test(arguments: [
     "compile", "exec", "estimate", "show", "balance", "verify", "model", "clusters", "calibrate",
-    "references", "export", "backends",
+    "references", "export", "backends", "conformance",
   ])
   func everySubcommandHasHelp(name: String) throws {
     let run = try epc([name, "--help"])

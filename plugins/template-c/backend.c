@@ -571,6 +571,28 @@ static epc_error *no(const epc_operation *op, const char *what) {
   return fail(EPC_ERROR_UNSUPPORTED, "the template has no %s in '%s'", what, op->name);
 }
 
+/// Refuses a text that is not among those given, of which the last is NULL: a wrong answer would be
+/// worse than none.
+static epc_error *require(const epc_operation *op, const char *name, const char *const *known) {
+  for (size_t i = 0; known[i] != NULL; i++) {
+    if (strcmp(text(op, name), known[i]) == 0) return NULL;
+  }
+  return fail(EPC_ERROR_UNSUPPORTED, "the template has no %s '%s' in '%s'", name, text(op, name),
+              op->name);
+}
+
+static const char *const functions[] = {
+    "identity", "silu", "sigmoid", "relu", "relu2", "gelu", "gelu_tanh", "tanh",
+    "softplus", "exp", "negate", "square", "sqrt", "clamp", NULL,
+};
+static const char *const joins[] = {
+    "add", "subtract", "multiply", "divide", "maximum", "minimum", NULL,
+};
+static const char *const forms[] = {"rms", "layer", "l2", NULL};
+static const char *const reductions[] = {"sum", "mean", "max", NULL};
+static const char *const scorings[] = {"softmax", "sigmoid", "softmax_selected", "none", NULL};
+static const char *const selections[] = {"top_k", NULL};
+
 /// Sizes along one axis of x: `outer` blocks of `size` elements that are `inner` apart.
 static void split(epc_kernel *kernel, const epc_type *type, const char *axis) {
   const size_t at = position(type, axis);
@@ -613,7 +635,8 @@ static epc_error *prepare_reduce(epc_kernel *kernel, const epc_operation *op) {
   kernel->size = product(reduced, count);
   kernel->table = offsets(op->results[0]->axes, op->results[0]->axis_count, type);
   kernel->other = offsets(reduced, count, type);
-  return kernel->table == NULL || kernel->other == NULL ? no_memory() : NULL;
+  if (kernel->table == NULL || kernel->other == NULL) return no_memory();
+  return require(op, "function", reductions);
 }
 
 /// YaRN (Peng et al. 2023, section 3.2), or plain and linearly scaled frequencies.
@@ -645,13 +668,9 @@ static epc_error *prepare_rope(epc_kernel *kernel, const epc_operation *op) {
 }
 
 static epc_error *prepare_route(epc_kernel *kernel, const epc_operation *op) {
-  static const char *const scorings[] = {"softmax", "sigmoid", "softmax_selected", "none"};
-  bool known = false;
-  for (size_t i = 0; i < sizeof scorings / sizeof *scorings; i++) {
-    known = known || strcmp(text(op, "scoring"), scorings[i]) == 0;
-  }
-  if (!known) return no(op, "such scoring");
-  if (strcmp(text(op, "selection"), "top_k") != 0) return no(op, "selection but top_k");
+  epc_error *error = require(op, "scoring", scorings);
+  if (error == NULL) error = require(op, "selection", selections);
+  if (error != NULL) return error;
   if (attribute(op, "capacity_factor") != NULL) return no(op, "capacity");
   if (list_count(op, "partitions") > 0) return no(op, "experts by modality");
   if (op->operands[5]->kind != EPC_OPERAND_ABSENT) return no(op, "outer level");
@@ -671,19 +690,23 @@ static epc_error *prepare_kernel(epc_kernel *kernel, const epc_operation *op) {
     return prepare_linear(kernel, op);
   } else if (strcmp(name, "unary") == 0) {
     kernel->run = run_unary;
+    return require(op, "function", functions);
   } else if (strcmp(name, "binary") == 0) {
     const epc_type *made = op->results[0];
     kernel->run = run_binary;
     kernel->table = offsets(made->axes, made->axis_count, x);
     kernel->other = offsets(made->axes, made->axis_count, op->operands[1]->type);
     if (kernel->table == NULL || kernel->other == NULL) return no_memory();
+    return require(op, "function", joins);
   } else if (strcmp(name, "affine") == 0) {
     kernel->run = run_affine;
   } else if (strcmp(name, "glu") == 0) {
     kernel->run = run_glu;
+    return require(op, "activation", functions);
   } else if (strcmp(name, "norm") == 0) {
     kernel->run = run_norm;
     vectors(kernel, x, list_count(op, "axes"));
+    return require(op, "form", forms);
   } else if (strcmp(name, "sum_squares") == 0) {
     kernel->run = run_sum_squares;
     vectors(kernel, x, list_count(op, "axes"));

@@ -31,6 +31,13 @@ struct CompileCommand: ParsableCommand {
   @Option(help: "Print the program after a pass, or after 'all'.")
   var printAfter: [String] = []
 
+  @Option(
+    name: .customLong("pass"),
+    help: ArgumentHelp(
+      "A program that makes another plan of the plan; may be given more than once.",
+      discussion: "docs/plugins.md says how it is called.", valueName: "./program"))
+  var passes: [String] = []
+
   @Option(help: "What to print: text or json.")
   var format: OutputFormat = .text
 
@@ -51,12 +58,16 @@ struct CompileCommand: ParsableCommand {
       let loaded = try LoadedModel.load(model, usesCache: !noCache)
       for note in loaded.notes { Terminal.error("note: \(note)") }
       clock.lap("load the model")
-      let plan = try Compiler.compile(Compilation(loaded.program, request)) { pass, compilation in
+      var plan = try Compiler.compile(Compilation(loaded.program, request)) { pass, compilation in
         if printAfter.contains("all") || printAfter.contains(pass.name) {
           Terminal.print("// after \(pass.name): \(pass.summary)\n\(compilation.text)\n")
         }
       }
       clock.lap("compile and verify the plan")
+      for path in passes {
+        plan = try plan.applying(pass: path)
+        clock.lap("run \(path) and verify its plan")
+      }
       if let output {
         do { try Terminal.save(try plan.serialized(), to: output) } catch let error as Diagnostics {
           throw error

@@ -21,8 +21,12 @@ struct ExportCommand: ParsableCommand {
   @Argument(help: "The plan.")
   var plan: String
 
-  @Option(name: .customLong("to"), help: "The target: vllm, sglang, trtllm or kubernetes.")
-  var target: ExportTarget
+  @Option(
+    name: .customLong("to"),
+    help: ArgumentHelp(
+      "The target: vllm, sglang, trtllm, kubernetes, or a program such as ./exporter.",
+      discussion: "A program writes what it likes; docs/plugins.md says how it is called."))
+  var destination: ExportDestination
 
   @Option(name: .shortAndLong, help: "The folder to write; without it the commands are printed.")
   var output: String?
@@ -54,6 +58,14 @@ struct ExportCommand: ParsableCommand {
   func run() throws {
     try reporting { () throws(Diagnostics) in
       let plan = try Plan.load(plan)
+      let target: ExportTarget
+      switch destination {
+      case .target(let known): target = known
+      case .program(let path):
+        try Terminal.save(try plan.exported(by: path), to: output ?? "-")
+        if let output, output != "-", format == .text { Terminal.print("wrote \(output)\n") }
+        return
+      }
       var request = ExportRequest(
         model: model, transfer: transfer, trustsRemoteCode: trustRemoteCode, image: image)
       if let hosts {
@@ -71,4 +83,23 @@ struct ExportCommand: ParsableCommand {
       }
     }
   }
+}
+
+/// What a plan is exported to.
+enum ExportDestination: ExpressibleByArgument {
+  case target(ExportTarget)
+  /// Somebody else's exporter, named by a path with a slash.
+  case program(String)
+
+  init?(argument: String) {
+    if argument.contains("/") {
+      self = .program(argument)
+    } else if let target = ExportTarget(rawValue: argument) {
+      self = .target(target)
+    } else {
+      return nil
+    }
+  }
+
+  static var allValueStrings: [String] { ExportTarget.allCases.map(\.rawValue) + ["./program"] }
 }

@@ -3,6 +3,7 @@
 #include "epc_backend.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,28 +32,47 @@ static epc_error *open_backend(const epc_host *host, epc_instance **instance) {
 
 static void close_backend(epc_instance *instance) { free(instance); }
 
-static epc_error *prepare(epc_instance *instance, const epc_operation *op, epc_kernel **kernel) {
-  static const char *const known[] = {"affine", "linear", "slice", "attention"};
-  instance->host->log(instance->host->context, EPC_LOG_NOTE, op->name);
-  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-    if (strcmp(op->name, known[i]) != 0) continue;
-    *kernel = calloc(1, sizeof **kernel);
-    (*kernel)->op = op;
-    return NULL;
-  }
-  return fail(EPC_ERROR_UNSUPPORTED, "1.0 has no such kernel");
-}
-
-static void release(epc_instance *instance, epc_kernel *kernel) {
-  (void)instance;
-  free(kernel);
-}
-
 static const epc_attribute *attribute(const epc_operation *op, const char *name) {
   for (size_t i = 0; i < op->attribute_count; i++) {
     if (strcmp(op->attributes[i]->name, name) == 0) return op->attributes[i];
   }
   return NULL;
+}
+
+/// Why an operation is none of those that this backend has kernels for, or NULL.
+static const char *problem(const epc_operation *op) {
+  const epc_type *x = op->operands[0]->type;
+  if (strcmp(op->name, "affine") == 0) return NULL;
+  if (strcmp(op->name, "linear") == 0) {
+    return x->axis_count == 1 ? NULL : "1.0 multiplies rows of one axis";
+  }
+  if (strcmp(op->name, "slice") == 0) {
+    const char *axis = attribute(op, "axis")->text;
+    return strcmp(axis, x->axes[0]->name) == 0 ? NULL : "1.0 slices the first axis";
+  }
+  if (strcmp(op->name, "attention") == 0) {
+    const bool is_plain = op->attribute_count == 1 && op->operands[4]->kind == EPC_OPERAND_ABSENT &&
+                          op->operands[5]->kind == EPC_OPERAND_ABSENT;
+    if (!is_plain) return "1.0 has plain attention only";
+    return x->axes[1]->size == op->operands[2]->type->axes[1]->size
+               ? NULL
+               : "1.0 has values of the size of keys only";
+  }
+  return "1.0 has no such kernel";
+}
+
+static epc_error *prepare(epc_instance *instance, const epc_operation *op, epc_kernel **kernel) {
+  instance->host->log(instance->host->context, EPC_LOG_NOTE, op->name);
+  const char *reason = problem(op);
+  if (reason != NULL) return fail(EPC_ERROR_UNSUPPORTED, reason);
+  *kernel = calloc(1, sizeof **kernel);
+  (*kernel)->op = op;
+  return NULL;
+}
+
+static void release(epc_instance *instance, epc_kernel *kernel) {
+  (void)instance;
+  free(kernel);
 }
 
 static void run_linear(const epc_operation *op, const epc_run *run) {
@@ -128,9 +148,6 @@ static epc_error *run_operation(epc_instance *instance, epc_kernel *kernel, cons
     const size_t start = (size_t)attribute(op, "start")->integer;
     const size_t count = (size_t)attribute(op, "count")->integer;
     const size_t width = op->operands[0]->type->row_elements;
-    if (strcmp(attribute(op, "axis")->text, op->operands[0]->type->axes[0]->name) != 0) {
-      return fail(EPC_ERROR_UNSUPPORTED, "1.0 slices the first axis");
-    }
     const size_t inner = width / op->operands[0]->type->axes[0]->size;
     for (size_t r = 0; r < run->rows; r++) {
       memcpy((float *)run->results[0] + r * count * inner,

@@ -1,0 +1,7 @@
+# `swift build` builds everything; this installs it.
+PREFIX ?= /usr/local
+
+install:
+	scripts/install "$(PREFIX)"
+
+.PHONY: install

@@ -1,0 +1,125 @@
+internal import EPBackend
+internal import EPBackendCPU
+internal import EPCompiler
+internal import EPCost
+internal import EPIR
+internal import EPJSON
+internal import EPModel
+internal import EPPlan
+internal import EPRuntime
+
+/// A small model on some mesh, compared with the same model on one rank.
+struct SampleRun: Sendable {
+  /// `latent attention, dp2 tp2 ep4`.
+  var name: String
+  private var program: @Sendable () -> ModelProgram
+  private var pools: [(Pool.Role, Mesh)]
+  private var redundant: Int?
+  /// Whether the reference runs on one rank, rather than the device itself.
+  private var isAgainstReference: Bool
+
+  static let all: [SampleRun] = {
+    var runs: [SampleRun] = []
+    for (name, program) in SampleProgram.all {
+      runs.append(
+        SampleRun(
+          name: "\(name), one rank", program: program, pools: [(.unified, Mesh())],
+          isAgainstReference: true))
+      let meshes: [(String, [(Pool.Role, Mesh)], Int?)] = [
+        ("tensor parallel", [(.unified, Mesh(tp: 2))], nil),
+        ("expert parallel", [(.unified, Mesh(dp: 4, ep: 4))], nil),
+        ("both", [(.unified, Mesh(dp: 2, tp: 2, ep: 4))], nil),
+        ("experts over data groups", [(.unified, Mesh(dp: 2, tp: 2, ep: 1))], nil),
+        ("redundant experts", [(.unified, Mesh(dp: 2, ep: 2))], 2),
+        ("pipeline", [(.unified, Mesh(pp: 2, dp: 2, ep: 2))], nil),
+        ("prefill and decode", [(.prefill, Mesh(tp: 2)), (.decode, Mesh(dp: 2, ep: 2))], nil),
+      ]
+      runs += meshes.map { mesh, pools, redundant in
+        SampleRun(
+          name: "\(name), \(mesh)", program: program, pools: pools, redundant: redundant,
+          isAgainstReference: false)
+      }
+    }
+    return runs
+  }()
+
+  private init(
+    name: String, program: @escaping @Sendable () -> ModelProgram, pools: [(Pool.Role, Mesh)],
+    redundant: Int? = nil, isAgainstReference: Bool
+  ) {
+    self.name = name
+    self.program = program
+    self.pools = pools
+    self.redundant = redundant
+    self.isAgainstReference = isAgainstReference
+  }
+
+  static let request = GenerationRequest(
+    prompts: [[3, 14, 15, 92, 65, 35, 8], [27, 18, 28], [1, 61, 80]], count: 5, kept: .logits)
+
+  func row<D: Device>(_ device: D, _ precision: Conformance.Precision) -> Conformance.Row {
+    let bound = precision.logitsBound
+    let name = self.name
+    func row(_ outcome: Conformance.Row.Outcome, _ error: Double? = nil) -> Conformance.Row {
+      Conformance.Row("plans", name, outcome, error: error, bound: error == nil ? nil : bound)
+    }
+    do {
+      let program = program()
+      let single = try SampleRun.plan(program, [(.unified, Mesh())])
+      let wanted =
+        isAgainstReference
+        ? try SampleRun.run(single, ReferenceDevice()) : try SampleRun.run(single, device)
+      let made = try SampleRun.run(
+        try SampleRun.plan(program, pools, redundant: redundant), device)
+      let error =
+        zip(made.prompts, wanted.prompts).map { own, other in
+          SampleRun.normalisedError(own.prefillLogits, other.prefillLogits)
+        }.max() ?? .infinity
+      if !(error <= bound) { return row(.failed("logits are too far off"), error) }
+      if precision == .fp32, made.prompts.map(\.tokens) != wanted.prompts.map(\.tokens) {
+        return row(.failed("it makes other tokens"), error)
+      }
+      return row(.passed, error)
+    } catch ExecutionError.backend(.unsupported(let operation, let reason)) {
+      return row(.unsupported("'\(operation)': \(reason)"))
+    } catch { return row(.failed("\(error)")) }
+  }
+
+  static func run<D: Device>(_ plan: Plan, _ device: D) throws -> GenerationResult {
+    let store = try WeightStore(.synthetic(seed: 7), for: plan)
+    return try PlanSession(plan, weights: store, device: device).generate(request)
+  }
+
+  static func plan(
+    _ program: ModelProgram, _ pools: [(Pool.Role, Mesh)], redundant: Int? = nil
+  ) throws -> Plan {
+    let text = """
+      {"name": "any", "label": "Any", "devices_per_node": 8, "memory_gb": 1000,
+       "memory_tb_per_s": 1, "peak_tflops": {"bf16": 100}, "scale_up_gb_per_s": 100,
+       "scale_out_gb_per_s": 10, "source": "a machine with room"}
+      """
+    let hardware = try Hardware(json: JSONNode(try JSONValue.parse(bytes: Array(text.utf8))))
+    var request = CompileRequest(
+      hardware: hardware,
+      pools: pools.map { role, mesh in
+        var pool = CompileRequest.PoolRequest(role)
+        (pool.pp, pool.dp, pool.tp, pool.ep) = (mesh.pp, mesh.dp, mesh.tp, mesh.ep)
+        (pool.batch, pool.tokensPerDevice) = (4, 64)
+        pool.samples = 64
+        pool.redundantExperts = redundant
+        return pool
+      })
+    request.activations = .fp32
+    return try Compiler.compile(Compilation(program, request))
+  }
+
+  private static func normalisedError(_ made: [Float], _ wanted: [Float]) -> Double {
+    guard made.count == wanted.count, !wanted.isEmpty else { return .infinity }
+    var (difference, magnitude) = (0.0, 0.0)
+    for (a, b) in zip(made, wanted) {
+      difference += (Double(a) - Double(b)) * (Double(a) - Double(b))
+      magnitude += Double(b) * Double(b)
+    }
+    return difference / max(magnitude, 1e-30)
+  }
+}

@@ -1,0 +1,104 @@
+import ArgumentParser
+import EPBackend
+import EPBackendCPU
+import EPConformance
+import EPIR
+import EPJSON
+import EPModel
+import EPPlan
+import EPPlugin
+
+struct ConformanceCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "conformance",
+    abstract: "Check that a backend does what the operations mean.",
+    discussion: """
+      Every operation in every way it is used runs on random shapes and is compared with the \
+      reference by normalised error, with a bound for the format that the backend computes in; small \
+      models run sharded in all ways and are compared with one rank; what must be refused is tried. \
+      What the backend says it cannot do is listed as unsupported, with its reason. The exit code is \
+      1 if anything failed.
+
+        epc conformance --backend ./libmine.so
+        epc conformance --backend ./libmine.so --only attention
+      """)
+
+  @Option(help: "The backend: cpu, reference, an installed one, or a library such as ./libmine.so.")
+  var backend: String = "cpu"
+
+  @Option(help: "How many seconds one call of a library may take.")
+  var backendTimeout: Int = 60
+
+  @OptionGroup
+  var cpu: CPUFlags
+
+  @Option(help: "Only what has this text in its name or group.")
+  var only: String = ""
+
+  @Option(help: "Random cases of each operation and way of using it.")
+  var cases: Int = 4
+
+  @Option(help: "What the random cases come of.")
+  var seed: UInt64 = 1
+
+  @Option(help: "What to print: text or json.")
+  var format: OutputFormat = .text
+
+  func run() throws {
+    try reporting { () throws(Diagnostics) in
+      guard (1...10_000).contains(cases) else {
+        throw Diagnostics("flag", "'--cases \(cases)'; it is from 1 to 10000")
+      }
+      switch try BackendChoice(named: backend, cpu: cpu, seconds: backendTimeout) {
+      case .cpu(let device):
+        try run(device, Conformance.Precision(rawValue: device.weights.rawValue) ?? .fp32)
+      case .reference: try run(ReferenceDevice(), .fp32)
+      case .mpi:
+        throw Diagnostics(
+          "flag", "mpi moves rows between processes; its kernels are those of '--backend cpu'")
+      case .plugin(let device):
+        try run(
+          device, Conformance.Precision(rawValue: device.precision.rawValue) ?? .fp32,
+          more: PluginCheck.all(device))
+      }
+    }
+  }
+
+  private func run<D: Device>(
+    _ device: D, _ precision: Conformance.Precision, more: [PluginCheck] = []
+  ) throws(Diagnostics) {
+    let suite = Conformance(seed: seed, cases: cases, filter: only)
+    let show = { (row: Conformance.Row) in
+      if format == .text { Terminal.print(Conformance.line(row)) }
+    }
+    var rows = suite.run(device, precision: precision, observe: show)
+    for check in more where suite.isWanted("interface", check.name) {
+      let row: Conformance.Row
+      switch check.outcome {
+      case .passed: row = Conformance.Row("interface", check.name, .passed)
+      case .unsupported(let reason):
+        row = Conformance.Row("interface", check.name, .unsupported(reason))
+      case .failed(let problem): row = Conformance.Row("interface", check.name, .failed(problem))
+      }
+      rows.append(row)
+      show(row)
+    }
+    if rows.isEmpty { throw Diagnostics("flag", "nothing has '\(only)' in its name or group") }
+    let count = Conformance.count(rows)
+    if format == .json {
+      let document = Conformance.document(rows, backend: device.name, precision: precision)
+      do {
+        let bytes = try document.jsonValue.serialized(style: .pretty)
+        Terminal.print(String(decoding: bytes, as: UTF8.self))
+      } catch { throw Diagnostics("conformance-json", "\(error)") }
+    } else {
+      Terminal.print(
+        "\(device.name): \(count.passed) passed, \(count.unsupported) unsupported, "
+          + "\(count.failed) failed\n")
+    }
+    if count.failed > 0 {
+      throw Diagnostics(
+        "conformance", "'\(device.name)' does not conform: \(count.failed) of \(rows.count) failed")
+    }
+  }
+}
