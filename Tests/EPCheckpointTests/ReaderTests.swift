@@ -43,7 +43,7 @@ import Testing
       let ranges = (0..<Int.random(in: 1...3, using: &random)).map { _ in randomRange(&random) }
       let priority = CheckpointReader.Priority(rawValue: number % 3) ?? .now
       pending.append((try reader.read(ranges.joined(gap: 10), priority: priority), ranges))
-      if number % 5 == 0 { pending[number / 2].0.hurry(.now) }
+      if number % 5 == 0 { pending.randomElement(using: &random)?.0.hurry(.now) }
       // Some are given up, whether they have begun or not.
       if number % 7 == 3 { pending.remove(at: Int.random(in: 0..<pending.count, using: &random)) }
       if pending.count > 12, let done = reader.waitForAny(of: pending.map(\.0)) {

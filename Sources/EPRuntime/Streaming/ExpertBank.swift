@@ -88,6 +88,8 @@ final class ExpertBank {
   /// The logical expert in each slot.
   let experts: [Int]
   var slots: [Slot]
+  /// The weights that the operation that is running reads.
+  var needed: Parts = 0
   /// Steps in which rows were sent to it.
   var step = 0
 
@@ -109,6 +111,12 @@ final class ExpertBank {
 
   /// Bytes of a whole expert in memory.
   var expertBytes: Int { bytes(all) }
+
+  /// Whether an expert has what the operation that is running needs of it, and must stay. One that has
+  /// other weights only may lose them: they are of an operation that has been.
+  func isHeld(_ slot: Int) -> Bool {
+    slots[slot].isInUse && slots[slot].resident & needed == needed
+  }
 
   /// Forgets an expert's weights. Returns the bytes that are free now.
   func evict(_ slot: Int) -> Int {

@@ -44,12 +44,12 @@ extension ExpertCache {
       if priority == .now { giveUpGuesses(for: CheckpointReader.room(for: needed)) }
       let room = CheckpointReader.room(for: needed)
       if !reading.isEmpty && stagedBytes + room > stagingCapacity { return false }
-      if !makeRoom(bytes, score: score) { return false }
+      if !makeRoom(bytes, score: score, for: (bank, slot)) { return false }
       do throws(CheckpointError) { pending = try reader.read(needed, priority: priority) } catch {
         throw .checkpoint(error)
       }
     } else {
-      if !makeRoom(bytes, score: score) { return false }
+      if !makeRoom(bytes, score: score, for: (bank, slot)) { return false }
     }
     used += bytes
     stagedBytes += pending?.room ?? 0

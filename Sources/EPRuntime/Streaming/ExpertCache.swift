@@ -118,6 +118,7 @@ final class ExpertCache {
   ) throws(ExecutionError) {
     func isReady(_ slot: Int) -> Bool { bank.slots[slot].resident & parts == parts }
     if slots.isEmpty { return }
+    bank.needed = parts
     for slot in slots { bank.slots[slot].isInUse = true }
     defer { for slot in slots { bank.slots[slot].isInUse = false } }
     var waiting = slots
@@ -154,12 +155,13 @@ final class ExpertCache {
   ///
   /// What somebody needs may take the place of anything not in use, what may be needed only that of
   /// what is less wanted.
-  func makeRoom(_ bytes: Int, score: Double?) -> Bool {
+  func makeRoom(_ bytes: Int, score: Double?, for wanted: (bank: ExpertBank, slot: Int)) -> Bool {
     while used + bytes > capacity {
       var victim: (bank: ExpertBank, slot: Int, isExpected: Bool, score: Double)?
       for bank in banks {
         for (number, slot) in bank.slots.enumerated()
-        where slot.resident != 0 && !slot.isInUse && slot.reading == nil {
+        where slot.resident != 0 && slot.reading == nil && !bank.isHeld(number) {
+          if bank === wanted.bank && number == wanted.slot { continue }
           if score != nil && slot.isExpected { continue }
           let own = slot.history.score(at: bank.step)
           if let victim, (victim.isExpected ? 1 : 0, victim.score) <= (slot.isExpected ? 1 : 0, own)
