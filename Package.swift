@@ -159,7 +159,8 @@ let package = Package(
     .target(
       name: "EPCheckpoint", dependencies: ["CEPCheckpoint", "EPJSON"], swiftSettings: strict),
     .testTarget(
-      name: "EPCheckpointTests", dependencies: ["EPCheckpoint"], swiftSettings: strict),
+      name: "EPCheckpointTests", dependencies: ["CEPCheckpoint", "EPCheckpoint"],
+      swiftSettings: strict),
 
     // Tokenizers: tokenizer.json, byte-level and SentencePiece-style byte pairs.
     .target(name: "EPTokenizer", dependencies: ["EPJSON"], swiftSettings: strict),

@@ -102,6 +102,13 @@ bool epc_to_f32(epc_element element, const void *source, size_t source_bytes,
   return false;
 }
 
+void epc_bf16_from_f32(const float *restrict source, size_t count, uint16_t *restrict destination) {
+  for (size_t i = 0; i < count; i++) {
+    const uint32_t bits = to_bits(source[i]);
+    destination[i] = (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+  }
+}
+
 bool epc_mxfp4_to_f32(const void *blocks, size_t blocks_bytes, const void *scales,
                       size_t scales_bytes, size_t first, float *restrict destination,
                       size_t count) {

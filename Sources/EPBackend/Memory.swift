@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// A place in a device's memory, good for as long as the storage it lies in.
 ///
 /// A backend whose memory the host cannot read uses the address as a handle.
@@ -57,27 +59,32 @@ public struct Memory: @unchecked Sendable {
 
 /// Memory of the host that lives as long as this object, aligned for vectors, zero at first.
 ///
-/// `memory` does not keep the object: hold on to it while the place is used.
+/// `memory` does not keep the object: hold on to it while the place is used. What is never written
+/// takes no memory of the machine.
 @safe
 public final class Storage: @unchecked Sendable {
   /// All of it.
   public let memory: Memory
-  /// What keeps the memory; nil where this object does.
-  private let keeper: AnyObject?
+  private let allocation: UnsafeMutableRawPointer?
+  private let owner: AnyObject?
 
   /// Takes `bytes` of memory.
   public init(bytes: Int) {
-    let size = max(bytes, 64)
-    let base = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
-    unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: size)
-    memory = unsafe Memory(base, bytes: bytes)
-    keeper = nil
+    let alignment = 64
+    guard let allocation = unsafe calloc(1, max(bytes, 1) + alignment) else {
+      fatalError("out of memory: \(bytes) bytes")
+    }
+    unsafe self.allocation = unsafe allocation
+    owner = nil
+    let address = Int(bitPattern: allocation)
+    memory = unsafe Memory(allocation + (alignment - address % alignment), bytes: bytes)
   }
 
-  /// Wraps memory, zero at first and aligned for vectors, that lives as long as `keeper`.
-  public init(keptBy keeper: AnyObject, at memory: Memory) {
+  /// Memory, zero at first and aligned for vectors, that lives as long as its owner.
+  public init(_ memory: Memory, keptBy owner: AnyObject) {
     self.memory = memory
-    self.keeper = keeper
+    unsafe allocation = nil
+    self.owner = owner
   }
 
   /// Takes memory that holds the numbers.
@@ -92,7 +99,7 @@ public final class Storage: @unchecked Sendable {
     for (index, number) in numbers.enumerated() { unsafe memory.reals[index] = number }
   }
 
-  deinit { if keeper == nil { unsafe memory.base.deallocate() } }
+  deinit { unsafe free(allocation) }
 }
 
 /// Memory that grows to what is asked of it and keeps nothing when it does.

@@ -58,6 +58,7 @@ public struct Checkpoint: Sendable {
 
   /// The bytes of a tensor of this checkpoint.
   func bytes(of tensor: TensorInfo) -> MappedBytes {
-    MappedBytes(file: files[tensor.fileIndex], range: tensor.bytes)
+    MappedBytes(
+      file: files[tensor.fileIndex], fileIndex: tensor.fileIndex, range: tensor.bytes)
   }
 }

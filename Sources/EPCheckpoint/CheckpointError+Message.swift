@@ -6,6 +6,10 @@ extension CheckpointError: CustomStringConvertible {
     switch self {
     case .system(let operation, let file, let code):
       "cannot \(operation) '\(file)': \(unsafe String(cString: strerror(code)))"
+    case .readFailed(let file, let offset, let code):
+      "cannot read '\(file)' at byte \(offset): \(unsafe String(cString: strerror(code)))"
+    case .endsEarly(let file, let offset, let length):
+      "'\(file)' was cut off since it was opened: byte \(offset) is gone, \(length) are needed"
     case .noCheckpoint(let folder):
       "'\(folder)' has neither 'model.safetensors' nor 'model.safetensors.index.json'"
     case .notAFile(let file):

@@ -2,6 +2,10 @@
 public enum CheckpointError: Error, Hashable, Sendable {
   /// The system refused an operation on the file; `code` is the value of `errno`.
   case system(operation: String, file: String, code: Int32)
+  /// Bytes could not be read; `code` is the value of `errno`.
+  case readFailed(file: String, offset: Int, code: Int32)
+  /// The file has no byte `offset` any more, of the `length` that are needed of it.
+  case endsEarly(file: String, offset: Int, length: Int)
   /// The folder has neither `model.safetensors` nor an index of shards.
   case noCheckpoint(folder: String)
   /// The path names something that is neither a file nor a folder.

@@ -12,6 +12,8 @@ final class MappedFile: @unchecked Sendable {
   let name: String
   /// The length of the file in bytes.
   let byteCount: Int
+  /// What the file is known by to the system, whatever its path leads to later.
+  let identity: (device: UInt64, inode: UInt64)
   /// The mapping, nil for an empty file, which cannot be mapped.
   private let base: UnsafeMutableRawPointer?
 
@@ -35,6 +37,7 @@ final class MappedFile: @unchecked Sendable {
       throw .system(operation: "map", file: path, code: EFBIG)
     }
     self.byteCount = size
+    self.identity = (UInt64(status.st_dev), UInt64(status.st_ino))
     guard size > 0 else {
       unsafe self.base = nil
       return
@@ -57,15 +60,54 @@ final class MappedFile: @unchecked Sendable {
   }
 }
 
-/// Some bytes of a mapped file, together with what keeps them mapped.
+extension MappedFile {
+  /// Asks for some bytes ahead of their use, without waiting for them.
+  func prefetch(_ range: Range<Int>) { advise(range, MADV_WILLNEED) }
+
+  /// Takes pages out of this process's memory; they stay in the system's cache for as long as it likes.
+  func drop(_ range: Range<Int>) { advise(range, MADV_DONTNEED) }
+
+  private func advise(_ range: Range<Int>, _ advice: Int32) {
+    guard let base = unsafe base, !range.isEmpty else { return }
+    let page = 4096
+    let start = range.lowerBound / page * page
+    _ = unsafe madvise(base + start, range.upperBound - start, advice)
+  }
+}
+
+/// Some bytes of a mapped file, together with what keeps them mapped; they are taken from where they
+/// were read to instead, if they were.
 struct MappedBytes: Sendable {
   let file: MappedFile
+  /// Which of the checkpoint's files that is.
+  let fileIndex: Int
   let range: Range<Int>
+  /// Where some of them were read to.
+  var staged: StagedBytes?
 
-  /// Calls `body` with the bytes, which stay mapped during the call.
+  /// Calls `body` with all the bytes, which stay mapped during the call.
   func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
-    withExtendedLifetime(file) {
-      unsafe body(UnsafeRawBufferPointer(rebasing: file.bytes[range]))
+    unsafe withBytes(0..<range.count, body)
+  }
+
+  /// Calls `body` with some of the bytes, counted from the first.
+  func withBytes<Result>(
+    _ part: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Result
+  ) -> Result {
+    let place = (range.lowerBound + part.lowerBound)..<(range.lowerBound + part.upperBound)
+    precondition(place.upperBound <= range.upperBound, "a part of a tensor lies inside it")
+    if let staged {
+      return unsafe staged.withBytes(FileRange(file: fileIndex, bytes: place), body)
     }
+    return withExtendedLifetime(file) {
+      unsafe body(UnsafeRawBufferPointer(rebasing: file.bytes[place]))
+    }
+  }
+
+  /// Where some of the bytes are in the file.
+  func place(_ part: Range<Int>) -> FileRange {
+    FileRange(
+      file: fileIndex,
+      bytes: (range.lowerBound + part.lowerBound)..<(range.lowerBound + part.upperBound))
   }
 }

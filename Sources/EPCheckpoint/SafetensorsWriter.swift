@@ -67,7 +67,7 @@ public struct SafetensorsWriter: Sendable {
     }
   }
 
-  /// The length and the JSON text, padded with spaces so that the data starts at a multiple of 8.
+  /// The header of a file with these tensors.
   private func headerBytes(
     _ sorted: [(key: String, value: Entry)], path: String
   ) throws(CheckpointError) -> [UInt8] {
@@ -86,6 +86,13 @@ public struct SafetensorsWriter: Sendable {
       ]
       offset = end
     }
+    return try SafetensorsHeader.bytes(of: header, path: path)
+  }
+}
+
+extension SafetensorsHeader {
+  /// The length and the JSON text, padded with spaces so that the data starts at a multiple of 8.
+  static func bytes(of header: JSONObject, path: String) throws(CheckpointError) -> [UInt8] {
     do throws(JSONError) {
       var text = try JSONValue.object(header).serialized()
       while text.count % 8 != 0 { text.append(UInt8(ascii: " ")) }

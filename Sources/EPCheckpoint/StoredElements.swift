@@ -30,10 +30,10 @@ struct StoredElements: Sendable {
         unsafe Self.convert(element, bytes, start, count, destination)
           && scales.apply(to: destination, start: start, count: count)
       case .mxfp4(let blocks, let scales):
-        unsafe blocks.withBytes { blocks in
-          unsafe scales.withBytes { scales in
+        unsafe blocks.withBytes(Self.blockBytes(start, count)) { blocks in
+          unsafe scales.withBytes(Self.scaleBytes(start, count)) { scales in
             unsafe epc_mxfp4_to_f32(
-              blocks.baseAddress, blocks.count, scales.baseAddress, scales.count, start,
+              blocks.baseAddress, blocks.count, scales.baseAddress, scales.count, start % 32,
               destination, count)
           }
         }
@@ -46,11 +46,26 @@ struct StoredElements: Sendable {
     _ destination: UnsafeMutablePointer<Float>
   ) -> Bool {
     let width = epc_element_bytes(element)
-    return unsafe bytes.withBytes { all in
-      let run = unsafe UnsafeRawBufferPointer(
-        rebasing: all[(start * width)..<((start + count) * width)])
-      return unsafe epc_to_f32(element, run.baseAddress, run.count, destination, count)
+    return unsafe bytes.withBytes((start * width)..<((start + count) * width)) { run in
+      unsafe epc_to_f32(element, run.baseAddress, run.count, destination, count)
     }
+  }
+
+  /// The bytes of plain elements.
+  static func bytes(_ element: epc_element, _ run: Range<Int>) -> Range<Int> {
+    let width = epc_element_bytes(element)
+    return (run.lowerBound * width)..<(run.upperBound * width)
+  }
+
+  /// The scales of MXFP4 elements, a byte for 32 of them.
+  static func scaleBytes(_ start: Int, _ count: Int) -> Range<Int> {
+    (start / 32)..<((start + count + 31) / 32)
+  }
+
+  /// The blocks of MXFP4 elements, 16 bytes for 32 of them.
+  static func blockBytes(_ start: Int, _ count: Int) -> Range<Int> {
+    let scales = scaleBytes(start, count)
+    return (16 * scales.lowerBound)..<(16 * scales.upperBound)
   }
 }
 
@@ -71,6 +86,20 @@ struct BlockScales: Sendable {
 
   /// The blocks that cover `size` elements.
   static func blocks(_ size: Int, _ block: Int) -> Int { size / block + (size % block > 0 ? 1 : 0) }
+
+  /// The bytes of the scales from the first that a run of elements needs to the last.
+  func bytes(of run: Range<Int>) -> Range<Int> {
+    func scale(_ element: Int) -> Int {
+      let (line, column) = element.quotientAndRemainder(dividingBy: width)
+      let (matrix, row) = line.quotientAndRemainder(dividingBy: height)
+      return (matrix * blockRows + row / block.rows) * blockColumns + column / block.columns
+    }
+    // A run of several rows may need all the scales of a row of blocks.
+    let first = scale(run.lowerBound / width * width)
+    let last = scale((run.upperBound - 1) / width * width + width - 1)
+    let bytes = epc_element_bytes(element)
+    return (first * bytes)..<((last + 1) * bytes)
+  }
 
   /// Multiplies the elements `start ..< start + count` of the tensor by their scales.
   func apply(to values: UnsafeMutablePointer<Float>, start: Int, count: Int) -> Bool {
@@ -95,10 +124,8 @@ struct BlockScales: Sendable {
 
   private func read(_ first: Int, count: Int, into scales: UnsafeMutablePointer<Float>) -> Bool {
     let width = epc_element_bytes(element)
-    return unsafe bytes.withBytes { all in
-      let run = unsafe UnsafeRawBufferPointer(
-        rebasing: all[(first * width)..<((first + count) * width)])
-      return unsafe epc_to_f32(element, run.baseAddress, run.count, scales, count)
+    return unsafe bytes.withBytes((first * width)..<((first + count) * width)) { run in
+      unsafe epc_to_f32(element, run.baseAddress, run.count, scales, count)
     }
   }
 }

@@ -11,7 +11,7 @@ extension StoredWeight {
     }
     if source.rows.step == 1 && slice.columns.count == width {
       let count = slice.rows.count * width
-      unsafe elements.decode(start(slice.rows.lowerBound), count: count, into: destination)
+      unsafe elements.decodeOnce(start(slice.rows.lowerBound), count: count, into: destination)
       return
     }
     var next = unsafe destination

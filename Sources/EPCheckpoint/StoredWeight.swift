@@ -36,6 +36,7 @@ public struct StoredWeight: Sendable {
       } else {
         unsafe readRows(expert, slice, into: next)
       }
+      elements.drop(span(ofExpert: expert, slice))
       unsafe next += slice.rows.count * slice.columns.count
     }
   }

@@ -47,6 +47,19 @@ public struct WeightSlice: Hashable, Sendable {
   public var experts: [Int]?
   /// Whether the rank uses it at all.
   public var isUsed: Bool
+
+  /// Makes a slice.
+  public init(
+    name: String, stored: [StoredTensor], axes: [Axis], ranges: [Range<Int>], experts: [Int]? = nil,
+    isUsed: Bool = true
+  ) {
+    self.name = name
+    self.stored = stored
+    self.axes = axes
+    self.ranges = ranges
+    self.experts = experts
+    self.isUsed = isUsed
+  }
 }
 
 extension Plan {

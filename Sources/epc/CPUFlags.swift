@@ -36,3 +36,15 @@ extension CPUDevice {
     "cpu, \(weights.rawValue), \(threads) thread(s), \(level.rawValue)"
   }
 }
+
+extension WeightFormat {
+  /// What a weight takes, scales included.
+  var bytesPerWeight: Double {
+    switch self {
+    case .fp32: 4
+    case .bf16: 2
+    case .int8, .fp8: 1 + 4.0 / 128
+    case .mxfp4: 0.5 + 1.0 / 32
+    }
+  }
+}

@@ -111,6 +111,21 @@ private func randomRange(_ limit: Int, _ random: inout SeededGenerator) -> Range
   return start..<Int.random(in: start...limit, using: &random)
 }
 
+extension CheckpointReader {
+  /// A slice of a weight, its bytes read first.
+  fileprivate func values(
+    _ weight: StoredWeight, _ slice: WeightSlice, gap: Int
+  ) throws -> [Float] {
+    let ranges = try weight.ranges(of: slice).joined(gap: gap)
+    if ranges.isEmpty { return [] }
+    var values: [Float] = []
+    try read(ranges, priority: .now).withBytes { (staged) throws(CheckpointError) in
+      values = try weight.reading(from: staged).values(slice)
+    }
+    return values
+  }
+}
+
 @Suite struct SliceTests {
   @Test func everySliceOfEveryStorageIsTheNaiveOne() throws {
     let folder = try TemporaryFolder()
@@ -120,7 +135,9 @@ private func randomRange(_ limit: Int, _ random: inout SeededGenerator) -> Range
       // A first tensor of odd length leaves the others unaligned.
       let pad = RawEntry("a", "U8", [number % 4], [UInt8](repeating: 0, count: number % 4))
       let file = try folder.write("c.safetensors", safetensors([pad] + example.entries))
-      let weight = try Checkpoint.open(file).resolve(example.source, as: example.shape)
+      let checkpoint = try Checkpoint.open(file)
+      let weight = try checkpoint.resolve(example.source, as: example.shape)
+      let reader = try CheckpointReader(checkpoint, threads: 2)
       let shape = example.shape
       for round in 0..<8 {
         let slice =
@@ -140,6 +157,9 @@ private func randomRange(_ limit: Int, _ random: inout SeededGenerator) -> Range
         }
         let found = try weight.values(slice)
         #expect(found == expected, "case \(number): \(example.source) \(shape) \(slice)")
+        // The same from memory that just the slice's bytes were read to.
+        let streamed = try reader.values(weight, slice, gap: round)
+        #expect(streamed == expected, "case \(number): \(example.source) \(shape) \(slice)")
       }
     }
   }
@@ -183,7 +203,8 @@ private func randomRange(_ limit: Int, _ random: inout SeededGenerator) -> Range
       ]))
     let shape = WeightShape(experts: experts, [rows / 2, columns])
     let slice = WeightSlice(experts: 1..<2, rows: 1..<3, columns: 5..<50)
-    let weight = try Checkpoint.open(file).resolve(
+    let checkpoint = try Checkpoint.open(file)
+    let weight = try checkpoint.resolve(
       StoredTensor("w", transposed: true, rows: .interleaved(1, of: 2)), as: shape)
     var expected: [Float] = []
     for row in slice.rows {
@@ -197,6 +218,8 @@ private func randomRange(_ limit: Int, _ random: inout SeededGenerator) -> Range
       }
     }
     #expect(try weight.values(slice) == expected)
+    let reader = try CheckpointReader(checkpoint, threads: 1)
+    #expect(try reader.values(weight, slice, gap: 0) == expected)
   }
 
   @Test(arguments: [

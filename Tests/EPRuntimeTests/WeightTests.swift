@@ -9,7 +9,7 @@ import Glibc
 import Testing
 
 /// A checkpoint written for a plan's model, with faults to order.
-private struct CheckpointFile {
+struct CheckpointFile {
   var tensors: [String: (shape: [Int], values: [Float])] = [:]
   var tables: [String: (shape: [Int], values: [Int64])] = [:]
   let path: String
@@ -42,11 +42,15 @@ private struct CheckpointFile {
     }
   }
 
-  func open() throws -> Checkpoint {
+  func write() throws {
     var writer = SafetensorsWriter()
     for (name, tensor) in tensors { try writer.add(name, shape: tensor.shape, tensor.values) }
     for (name, table) in tables { try writer.add(name, shape: table.shape, table.values) }
     try writer.write(to: path)
+  }
+
+  func open() throws -> Checkpoint {
+    try write()
     defer { unsafe _ = unlink(path) }
     return try Checkpoint.open(path)
   }

@@ -35,6 +35,9 @@ size_t epc_element_bytes(epc_element element);
 bool epc_to_f32(epc_element element, const void *source, size_t source_bytes, float *destination,
                 size_t count);
 
+/// Rounds finite elements to bf16, to the nearest, ties to even.
+void epc_bf16_from_f32(const float *source, size_t count, uint16_t *destination);
+
 /// Converts MXFP4 elements `first ..< first + count`: 16 bytes hold 32 elements of a block, low
 /// nibble first, and each block has one power-of-two scale of 8 bits.
 bool epc_mxfp4_to_f32(const void *blocks, size_t blocks_bytes, const void *scales,

@@ -24,6 +24,8 @@ public enum ExecutionError: Error, Hashable, Sendable {
   case notFinite(prompt: Int, position: Int)
   /// Weights that cannot be loaded.
   case weights(WeightError)
+  /// The memory given is too little.
+  case memory(MemoryNeeds, given: Int)
 }
 
 extension ExecutionError: CustomStringConvertible {
@@ -51,6 +53,13 @@ extension ExecutionError: CustomStringConvertible {
     case .notFinite(let prompt, let position):
       return "the logits of prompt \(prompt) at position \(position) are not finite"
     case .weights(let error): return error.description
+    case .memory(let needs, let given):
+      func size(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20) MiB" }
+      return
+        "\(size(given)) of memory is too little: weights that stay take \(size(needs.weights)), "
+        + "caches \(size(needs.caches)), values \(size(needs.values)), reads "
+        + "\(size(needs.staging)), the experts of one token in one layer \(size(needs.experts)), the "
+        + "program \(size(needs.program)); give '--memory \(size(needs.least))' at least"
     }
   }
 }

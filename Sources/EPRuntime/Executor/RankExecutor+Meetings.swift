@@ -252,6 +252,7 @@ extension RankExecutor {
         rank: clusterRank, layer: call.layer, rows: step.routed, capacity: function.routedCapacity)
     }
     for (slot, end) in ends.enumerated() { unsafe step.slotEnds.memory.indices[slot] = end }
+    try expectExperts(of: call)
     let width = function.function.values[result].elementsPerRow
     let count = routing.sentChoices.count
     let packed = sendScratch.take(bytes: 4 * count * width)
@@ -290,6 +291,7 @@ extension RankExecutor {
     guard let routing = routings[self.routing(of: operation)], let x = arguments.operands[0]
     else { return nil }
     let (group, ranks) = members(operation)
+    if let experts = call.experts { expertCache?.release(experts.bank) }
     let width = type.elementsPerRow
     let count = routing.received.reduce(0, +)
     let packed = sendScratch.take(bytes: 4 * count * width)

@@ -20,6 +20,10 @@ public final class RankExecutor<D: Device> {
     var draft: Int?
     var slots: Routing.Slots?
     var arguments: [OpArguments]
+    /// The routed experts, where they are streamed.
+    var experts: StreamedExperts?
+    /// What chooses them.
+    var router: RouterChain?
   }
 
   /// What must be done when the request that was handed out is complete.
@@ -46,8 +50,11 @@ public final class RankExecutor<D: Device> {
   private(set) var step: StepState
   /// What the rank keeps of each sequence.
   var caches: [Int: SequenceCache] = [:]
-  private let cacheDeclarations: [CacheDeclaration]
+  let cacheDeclarations: [CacheDeclaration]
   private var weights: [Storage]
+  /// Where routed experts are streamed.
+  let expertCache: ExpertCache?
+  var guessScratch = [Scratch(), Scratch(), Scratch(), Scratch()]
 
   // The step being run.
   private var input = StepInput(.main)
@@ -58,6 +65,8 @@ public final class RankExecutor<D: Device> {
   private var orders: [StepInput.Phase: [Issue]] = [:]
   private var issues: [Issue] = []
   private var issueIndex = 0
+  /// The place in `calls` of the call being run.
+  var callIndex: Int { issues[issueIndex].call }
   var pending = Pending.nothing
   var routings: [Reference: Routing] = [:]
   /// What members tell each other while a batch is being split over replicas.
@@ -133,6 +142,8 @@ public final class RankExecutor<D: Device> {
       let cacheBase = declarations.count
       declarations += variant.function.function.caches
       let slots = call.placement.map { Routing.Slots($0) }
+      let experts = RankExecutor.experts(call, variant, places, device: device, from: store)
+      let router = RouterChain(variant.function.function, variant.references)
       for (batch, arena) in arenas.enumerated() {
         calls[batch].append(
           Call(
@@ -140,7 +151,7 @@ public final class RankExecutor<D: Device> {
             slots: slots,
             arguments: RankExecutor.arguments(
               variant, call, weights: places, device: device, arena: arena,
-              cacheBase: cacheBase)))
+              cacheBase: cacheBase), experts: experts, router: router))
       }
       if call.isDraft { drafts += 1 }
     }
@@ -148,6 +159,7 @@ public final class RankExecutor<D: Device> {
     self.variants = variants
     cacheDeclarations = declarations
     weights = kept
+    expertCache = store.experts
     parked = zip(arenas, calls).map { arena, calls in
       MicroBatch(
         arena: arena, calls: calls,
@@ -228,6 +240,31 @@ public final class RankExecutor<D: Device> {
       }
     }
     return places
+  }
+
+  /// The weights of routed experts that operations of a call read, where they are streamed.
+  private static func experts(
+    _ call: RankProgram.Call, _ variant: PreparedPool<D>.Variant, _ places: [WeightPlace: Storage],
+    device: D, from store: WeightStore
+  ) -> StreamedExperts? {
+    guard let cache = store.experts else { return nil }
+    var weights: [StreamedWeight] = []
+    var parts: [Int: ExpertBank.Parts] = [:]
+    for (number, references) in variant.references.enumerated() {
+      for (role, reference) in references.enumerated() {
+        guard case .weight(let index)? = reference,
+          let place = places[
+            WeightPlace(
+              weight: index, form: variant.form(ofOperand: role, of: number, on: device))],
+          let weight = store.streamedWeight(at: place)
+        else { continue }
+        let part = weights.firstIndex { $0 === weight } ?? weights.count
+        if part == weights.count { weights.append(weight) }
+        parts[number, default: 0] |= 1 << UInt64(part)
+      }
+    }
+    if weights.isEmpty { return nil }
+    return StreamedExperts(bank: cache.bank(layer: call.layer, weights: weights), parts: parts)
   }
 
   private static func arguments(
@@ -437,7 +474,11 @@ public final class RankExecutor<D: Device> {
   ) throws(ExecutionError) -> Request? {
     let arguments = call.arguments[number]
     if let kernel = variants[call.function].kernels[number] {
-      do { try device.run(kernel, arguments, step) } catch { throw .backend(error) }
+      if let experts = call.experts, let parts = experts.parts[number] {
+        try run(kernel, number, of: call, experts.bank, parts)
+      } else {
+        do { try device.run(kernel, arguments, step) } catch { throw .backend(error) }
+      }
       advance()
       return nil
     }

@@ -107,8 +107,12 @@ public struct RunStatistics: Sendable {
   public var traffic: [[Int: Traffic]] = []
   /// How even the rows of batches were over expert ranks, by pool and layer.
   public var balance: [[Int: RoutedBalance]] = []
-  /// Bytes of weights held.
+  /// Bytes of weights held, without routed experts that are streamed.
   public var weightBytes = 0
+  /// Seconds from opening the weights to the first token.
+  public var firstTokenSeconds = 0.0
+  /// What streaming experts took, where they are streamed.
+  public var streaming: StreamStatistics?
 
   /// Nothing done yet.
   public init() {}

@@ -69,9 +69,7 @@ struct GenerationRun<D: Device> {
       }
       if !replays.allSatisfy({ $0.parts.isEmpty }) { _ = try run(replays, pool) }
       if depths > 0 { try draft(inputs.flatMap(\.parts).map(\.sequence), pool) }
-      let elapsed = start.duration(to: clock.now)
-      let seconds =
-        Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
+      let seconds = start.duration(to: clock.now).seconds
       if isPrefill {
         statistics.prefillSeconds += seconds
       } else {
@@ -254,6 +252,10 @@ struct GenerationRun<D: Device> {
     sequence.tokens.append(token)
     sequence.result.tokens.append(token)
     statistics.tokens += 1
+    if statistics.tokens == 1 {
+      statistics.firstTokenSeconds = session.store.opened.duration(to: clock.now).seconds
+      session.store.experts?.startWarming()
+    }
     if sequence.result.tokens.count >= request.count || request.stops.contains(token) {
       sequence.isFinished = true
     }
@@ -263,6 +265,7 @@ struct GenerationRun<D: Device> {
   func finish(weightBytes: Int) throws(ExecutionError) -> GenerationResult {
     var statistics = self.statistics
     statistics.weightBytes = weightBytes
+    statistics.streaming = session.store.experts?.report
     statistics.traffic = []
     for pool in session.pools { statistics.traffic.append(try pool.allTraffic()) }
     statistics.balance = session.pools.map(\.balance)
@@ -276,4 +279,9 @@ struct GenerationRun<D: Device> {
         return result
       }, statistics: statistics, vocabulary: vocabulary, hidden: width)
   }
+}
+
+extension Duration {
+  /// The time in seconds.
+  var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }

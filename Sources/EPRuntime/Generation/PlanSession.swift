@@ -13,13 +13,14 @@ public final class PlanSession<D: Device> {
   public let plan: Plan
   /// The pools, in the plan's order.
   public let pools: [PoolRunner<D>]
-  private let weightBytes: Int
+  let store: WeightStore
   private let prefillPool: Int
   private let decodePool: Int
 
   /// Makes the ranks of all pools ready, or those of this process where there are others.
   ///
-  /// The plan must have been verified.
+  /// The plan must have been verified. Weights that a limit of memory applies to are read when the first
+  /// request says what else there must be room for.
   ///
   /// - Parameter processes: those that run the plan together; this one alone unless given.
   public init(
@@ -34,7 +35,10 @@ public final class PlanSession<D: Device> {
           plan, pool: index, device: device, weights: weights, processes: processes))
     }
     self.pools = pools
-    weightBytes = weights.bytes
+    store = weights
+    if weights.memory == nil {
+      do { try weights.read() } catch { throw .weights(error) }
+    }
     prefillPool = plan.pools.firstIndex { $0.role != .decode } ?? 0
     decodePool = plan.pools.firstIndex { $0.role != .prefill } ?? 0
   }
@@ -46,6 +50,7 @@ public final class PlanSession<D: Device> {
     _ request: GenerationRequest, progress: (Int) -> Void = { _ in }
   ) throws(ExecutionError) -> GenerationResult {
     try check(request)
+    try shareMemory(request)
     let depths = plan.pools[decodePool].drafts.count
     let used = request.kept.contains(.drafts) ? 1 : 0
     var run = GenerationRun(
@@ -55,7 +60,7 @@ public final class PlanSession<D: Device> {
       try run.step()
       progress(run.statistics.tokens)
     }
-    return try run.finish(weightBytes: weightBytes)
+    return try run.finish(weightBytes: store.bytes)
   }
 
   private func check(_ request: GenerationRequest) throws(ExecutionError) {

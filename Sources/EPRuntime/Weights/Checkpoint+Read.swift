@@ -65,10 +65,24 @@ extension Checkpoint {
     } catch { throw .checkpoint(error) }
   }
 
-  /// Reads the part of a weight that a rank holds.
+  /// The bytes that an expert's part of a weight is made of.
+  func ranges(
+    _ slice: EPPlan.WeightSlice, _ box: WeightBox, expert: Int
+  ) throws(WeightError) -> [FileRange] {
+    let place = try place(of: slice.name, among: slice.stored)
+    let weight = try self.weight(
+      place, sizes: box.sizes, experts: slice.axes.first?.size, expert: expert)
+    do {
+      return try weight.ranges(
+        of: box.bounds(of: weight.shape, expert: place.isPerExpert ? 0 : expert))
+    } catch { throw .checkpoint(error) }
+  }
+
+  /// Reads the part of a weight that a rank holds, from the files or from where their bytes were read
+  /// to.
   func read(
     _ slice: EPPlan.WeightSlice, _ box: WeightBox, experts: [Int]?, uses: WeightUse,
-    into memory: Memory
+    from staged: StagedBytes? = nil, into memory: Memory
   ) throws(WeightError) {
     let place = try place(of: slice.name, among: slice.stored)
     if case .experts(let count) = uses {
@@ -86,7 +100,8 @@ extension Checkpoint {
         fused = weight
       }
       let part = memory.elements(from: slot * box.count, count: box.count)
-      try weight.read(box, expert: place.isPerExpert || experts == nil ? 0 : expert, into: part)
+      let source = staged.map { weight.reading(from: $0) } ?? weight
+      try source.read(box, expert: place.isPerExpert || experts == nil ? 0 : expert, into: part)
       if unsafe epc_ref_first_non_finite(part.reals, box.count) < box.count {
         let tensor = place.name.replacing("{expert}", with: String(expert))
         throw .notFinite(

@@ -1,3 +1,4 @@
+internal import EPCheckpoint
 internal import EPModel
 internal import EPPlan
 
@@ -8,7 +9,7 @@ struct WeightBox {
   /// What is held along each axis.
   var ranges: [Range<Int>]
 
-  init(_ slice: WeightSlice) {
+  init(_ slice: EPPlan.WeightSlice) {
     let skipped = slice.axes.first?.split == .expert ? 1 : 0
     sizes = slice.axes.dropFirst(skipped).map { $0.size ?? 1 }
     ranges = Array(slice.ranges.dropFirst(skipped))
@@ -19,6 +20,23 @@ struct WeightBox {
 
   /// Elements of the whole.
   var wholeCount: Int { sizes.reduce(1, *) }
+
+  /// The smallest box of whole rows and columns that holds an expert's elements.
+  func bounds(of shape: WeightShape, expert: Int) -> EPCheckpoint.WeightSlice {
+    let runs = self.runs
+    let width = max(shape.columns, 1)
+    let (first, last) = (runs.first?.lowerBound ?? 0, runs.last?.upperBound ?? 0)
+    let rows = (first / width)..<((last + width - 1) / width)
+    // Only where each run is a part of one row is not all of the rows needed.
+    let isWithinRows = runs.allSatisfy { $0.lowerBound / width == ($0.upperBound - 1) / width }
+    let columns =
+      isWithinRows
+      ? (runs.map { $0.lowerBound % width }.min() ?? 0)..<((runs.map {
+        ($0.upperBound - 1) % width
+      }.max() ?? -1) + 1) : 0..<width
+    return EPCheckpoint.WeightSlice(
+      experts: expert..<(expert + 1), rows: rows, columns: columns)
+  }
 
   /// The elements held, in order, as runs within the whole.
   var runs: [Range<Int>] {

@@ -1,4 +1,5 @@
 public import EPCheckpoint
+import Glibc
 
 /// Why weights cannot be loaded; each names the tensor.
 public enum WeightError: Error, Hashable, Sendable {
@@ -12,6 +13,12 @@ public enum WeightError: Error, Hashable, Sendable {
   case notFinite(weight: String, tensor: String)
   /// A table of experts has an entry that is none.
   case table(tensor: String, problem: String)
+  /// A weight that no checkpoint can be written of, since it shares its tensor or is not of reals.
+  case unwritable(weight: String, tensor: String)
+  /// The system gives no more memory or addresses; `code` is the value of `errno`.
+  case memory(code: Int32)
+  /// Experts of a layer do not fit into the memory that experts may take.
+  case noRoom(layer: Int, bytes: Int, capacity: Int)
 }
 
 extension WeightError: CustomStringConvertible {
@@ -32,6 +39,14 @@ extension WeightError: CustomStringConvertible {
       return weight == tensor
         ? "tensor '\(tensor)' holds a NaN or an infinity"
         : "tensor '\(tensor)', read as '\(weight)', holds a NaN or an infinity"
+    case .unwritable(let weight, let tensor):
+      return "'\(weight)' is no tensor of its own but a part of '\(tensor)', or not of reals; such "
+        + "checkpoints cannot be written"
+    case .memory(let code):
+      return "no memory for weights: \(unsafe String(cString: strerror(code)))"
+    case .noRoom(let layer, let bytes, let capacity):
+      return "an expert of layer \(layer) takes \(bytes) bytes, and experts may take \(capacity); "
+        + "give more with '--memory'"
     case .table(let tensor, let problem): return "tensor '\(tensor)': \(problem)"
     }
   }

@@ -8,17 +8,36 @@ public import EPPlan
 public final class WeightStore {
   private let source: WeightSource
   private var loaded: [Key: Storage] = [:]
+  private var streamed: [ObjectIdentifier: StreamedWeight] = [:]
   private var knownUses: [String: WeightUse] = [:]
+  private var unread: [Unread] = []
+  /// Bytes that everything may take together; nil for any.
+  let memory: Int?
+  /// Bytes that the program takes of that for its own ends.
+  let program: Int
+  /// When reading weights began.
+  let opened = ContinuousClock.now
+  /// The routed experts, where they are not all held.
+  let experts: ExpertCache?
 
-  /// Bytes of weights held.
+  /// Bytes of weights held, without routed experts that are streamed.
   public private(set) var bytes = 0
 
   /// Weights from a source, for plans that were checked against it.
   ///
+  /// - Parameters:
+  ///   - memory: the bytes that weights and everything else may take together; routed experts are then
+  ///     brought into memory when they are needed. Nil holds all weights.
+  ///   - program: the bytes of that which the program has taken already, and will for its own ends.
   /// - Throws: `WeightError` if a checkpoint does not hold exactly the weights of the plan.
-  public init(_ source: WeightSource, for plan: Plan) throws(WeightError) {
+  public init(
+    _ source: WeightSource, for plan: Plan, memory: Int? = nil, program: Int = 32 << 20
+  ) throws(WeightError) {
     self.source = source
+    self.memory = memory
+    self.program = program
     if case .checkpoint(let checkpoint) = source { try checkpoint.check(plan) }
+    experts = memory == nil ? nil : try ExpertCache(source)
   }
 
   func uses(of weight: Int, in function: ShardedFunction) -> WeightUse {
@@ -34,6 +53,21 @@ public final class WeightStore {
     var form: WeightForm
     /// Makes a matrix ready.
     var prepare: (Memory, Memory) -> Void
+
+    /// Bytes of so many reals, which are a whole number of matrices.
+    func bytes(of reals: Int) -> Int {
+      precondition(reals % form.elements == 0, "a weight has a whole number of matrices")
+      return reals / form.elements * form.bytes
+    }
+
+    /// Makes consecutive matrices ready, as many as there is room for.
+    func prepare(matrices: Memory, into result: Memory) {
+      for matrix in 0..<(result.bytes / max(form.bytes, 1)) {
+        prepare(
+          matrices.elements(from: matrix * form.elements, count: form.elements),
+          result.part(from: matrix * form.bytes, bytes: form.bytes))
+      }
+    }
   }
 
   private struct Key: Hashable {
@@ -41,8 +75,20 @@ public final class WeightStore {
     var form: WeightForm?
   }
 
-  /// The elements of a slice, as reals or in the form given; `ordinal` says which row of constants
-  /// belongs to the call.
+  /// A weight that has its place and has not been read.
+  private struct Unread {
+    var slice: EPPlan.WeightSlice
+    var box: WeightBox
+    var weight: WeightDeclaration
+    var experts: [Int]?
+    var uses: WeightUse
+    var ordinal: Int
+    var form: Form?
+    var storage: Storage
+  }
+
+  /// The place of a slice's elements, as reals or in the form given, which `read` fills; `ordinal` says
+  /// which row of constants belongs to the call.
   func load(
     _ slice: EPPlan.WeightSlice, of weight: WeightDeclaration, uses: WeightUse, ordinal: Int,
     as form: Form? = nil
@@ -52,77 +98,96 @@ public final class WeightStore {
     if let known = loaded[key] { return known }
     let box = WeightBox(slice)
     let experts = slice.axes.first?.split == .expert ? slice.experts ?? [] : nil
-    let storage: Storage
-    if let form {
-      // Expert by expert, so that no more than one is there as reals.
-      precondition(box.count % form.form.elements == 0, "a weight has a whole number of matrices")
-      let matrices = box.count / form.form.elements
-      let bytes = matrices * form.form.bytes
-      storage = Storage(bytes: bytes * (experts?.count ?? 1))
-      let reals = Storage(bytes: 4 * box.count)
-      for slot in 0..<(experts?.count ?? 1) {
-        try read(
-          slice, box, weight, experts: experts.map { [$0[slot]] }, uses: uses, ordinal: ordinal,
-          into: reals)
-        for matrix in 0..<matrices {
-          form.prepare(
-            reals.memory.elements(
-              from: matrix * form.form.elements, count: form.form.elements),
-            storage.memory.part(
-              from: slot * bytes + matrix * form.form.bytes, bytes: form.form.bytes))
-        }
-      }
-    } else {
-      storage = Storage(bytes: 4 * box.count * (experts?.count ?? 1))
-      try read(slice, box, weight, experts: experts, uses: uses, ordinal: ordinal, into: storage)
+    if self.experts != nil, weight.role == .expert, let experts {
+      let part = try StreamedWeight(slice, box, experts: experts, uses: uses, form: form)
+      streamed[ObjectIdentifier(part.storage)] = part
+      loaded[key] = part.storage
+      return part.storage
     }
-    bytes += storage.memory.bytes
+    let size = (experts?.count ?? 1) * (form?.bytes(of: box.count) ?? 4 * box.count)
+    bytes += size
+    // What is too much for the memory given is refused before any of it is read.
+    let storage = Storage(bytes: bytes > memory ?? .max ? 0 : size)
     loaded[key] = storage
+    unread.append(
+      Unread(
+        slice: slice, box: box, weight: weight, experts: experts, uses: uses, ordinal: ordinal,
+        form: form, storage: storage))
     return storage
   }
 
-  /// Reads or makes the reals of a slice, of the experts given if it has experts.
+  /// Reads or makes everything that has a place.
+  func read() throws(WeightError) {
+    let all = unread
+    unread = []
+    for item in all {
+      guard let form = item.form else {
+        try read(item, experts: item.experts, into: item.storage.memory)
+        continue
+      }
+      // Expert by expert, so that no more than one is there as reals.
+      let reals = Storage(bytes: 4 * item.box.count)
+      let bytes = form.bytes(of: item.box.count)
+      for slot in 0..<(item.experts?.count ?? 1) {
+        try read(item, experts: item.experts.map { [$0[slot]] }, into: reals.memory)
+        form.prepare(
+          matrices: reals.memory, into: item.storage.memory.part(from: slot * bytes, bytes: bytes))
+      }
+    }
+  }
+
+  /// Reads or makes the reals of a weight, of the experts given if it has experts.
   private func read(
-    _ slice: EPPlan.WeightSlice, _ box: WeightBox, _ weight: WeightDeclaration, experts: [Int]?,
-    uses: WeightUse, ordinal: Int, into storage: Storage
+    _ item: Unread, experts: [Int]?, into memory: Memory
   ) throws(WeightError) {
-    if weight.role == .constant {
+    if item.weight.role == .constant {
+      let rows = item.weight.constants
       fill(
-        storage, box,
-        constants: weight.constants.indices.contains(ordinal)
-          ? weight.constants[ordinal] : weight.constants.first ?? [])
+        memory, item.box,
+        constants: rows.indices.contains(item.ordinal) ? rows[item.ordinal] : rows.first ?? [])
       return
     }
     switch source {
     case .synthetic(let seed):
-      synthesize(storage, box, slice, experts: experts, uses: uses, seed: seed)
+      item.slice.synthesize(
+        item.box, experts: experts, uses: item.uses, seed: seed, into: memory)
     case .checkpoint(let checkpoint):
-      try checkpoint.read(slice, box, experts: experts, uses: uses, into: storage.memory)
+      try checkpoint.read(item.slice, item.box, experts: experts, uses: item.uses, into: memory)
     }
   }
 
-  private func fill(_ storage: Storage, _ box: WeightBox, constants: [Double]) {
+  private func fill(_ memory: Memory, _ box: WeightBox, constants: [Double]) {
     var next = 0
     for run in box.runs {
       for index in run where constants.indices.contains(index) {
-        unsafe storage.memory.reals[next] = Float(constants[index])
+        unsafe memory.reals[next] = Float(constants[index])
         next += 1
       }
     }
   }
 
-  /// Random numbers by name and place, so that every rank makes its own part of the same weight.
-  private func synthesize(
-    _ storage: Storage, _ box: WeightBox, _ slice: EPPlan.WeightSlice, experts: [Int]?,
-    uses: WeightUse, seed: UInt64
-  ) {
+  /// The weight of routed experts that a place belongs to, where they are streamed.
+  func streamedWeight(at place: Storage) -> StreamedWeight? { streamed[ObjectIdentifier(place)] }
+}
+
+extension EPPlan.WeightSlice {
+  /// What random numbers of the weight depend on, beside their place.
+  func key(seed: UInt64) -> UInt64 {
     var key: UInt64 = 0xcbf2_9ce4_8422_2325 ^ (seed &* 0x9e37_79b9_7f4a_7c15)
-    for byte in slice.name.utf8 { key = (key ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    for byte in name.utf8 { key = (key ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    return key
+  }
+
+  /// Random numbers by name and place, so that every rank makes its own part of the same weight.
+  func synthesize(
+    _ box: WeightBox, experts: [Int]?, uses: WeightUse, seed: UInt64, into memory: Memory
+  ) {
+    let key = key(seed: seed)
     let (center, deviation) = uses.distribution
     var next = 0
     for expert in experts ?? [0] {
       for run in box.runs {
-        let place = storage.memory.elements(from: next, count: run.count)
+        let place = memory.elements(from: next, count: run.count)
         let first = UInt64(expert * box.wholeCount + run.lowerBound)
         unsafe epc_ref_random_normal(key, first, center, deviation, run.count, place.reals)
         if case .experts(let count) = uses {

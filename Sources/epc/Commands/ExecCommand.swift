@@ -51,6 +51,9 @@ struct ExecCommand: ParsableCommand {
   @OptionGroup
   var cpu: CPUFlags
 
+  @OptionGroup
+  var memory: MemoryFlags
+
   @Option(help: "A prompt as tokens: 1,2,3.")
   var tokens: String?
 
@@ -127,13 +130,19 @@ struct ExecCommand: ParsableCommand {
         prompts: prompts, count: generate, sampling: sampling, speculate: speculate, kept: kept)
       request.chunk = chunk
       let source = try self.source(for: plan)
+      let limit = try memory.limit(for: plan, on: backend)
+      if format == .text, let reason = limit?.reason { Terminal.print(reason + "\n") }
       if check {
+        if limit?.reason != nil {
+          throw Diagnostics(
+            "memory", "'--check' holds the whole model, which does not fit into what memory is free")
+        }
         switch backend {
-        case .cpu(let device): try compare(plan, source, request, device)
-        case .reference: try compare(plan, source, request, ReferenceDevice())
+        case .cpu(let device): try compare(plan, source, request, device, limit?.bytes)
+        case .reference: try compare(plan, source, request, ReferenceDevice(), limit?.bytes)
         case .mpi:
           throw Diagnostics("flag", "'--check' runs in one process; leave out '--backend mpi'")
-        case .plugin(let device): try compare(plan, source, request, device)
+        case .plugin(let device): try compare(plan, source, request, device, nil)
         case .simgpu:
           throw Diagnostics(
             "flag", "'--check' runs all ranks in one process; leave '--backend simgpu' out")
@@ -142,14 +151,15 @@ struct ExecCommand: ParsableCommand {
       }
       let result: GenerationResult
       switch backend {
-      case .cpu(let device): result = try run(plan, source, request, device)
-      case .reference: result = try run(plan, source, request, ReferenceDevice())
+      case .cpu(let device): result = try run(plan, source, request, device, limit?.bytes)
+      case .reference:
+        result = try run(plan, source, request, ReferenceDevice(), limit?.bytes)
       case .mpi(let device):
         let job = MPIRun(plan: plan, source: source, request: request, device: device)
         // The others have had their part.
         guard let made = try job.run() else { return }
         result = made
-      case .plugin(let device): result = try run(plan, source, request, device)
+      case .plugin(let device): result = try run(plan, source, request, device, nil)
       case .simgpu(let device):
         result = try runOverProcesses(plan, source, request, device)
         if NumericRun.worker != nil { return }
@@ -165,11 +175,15 @@ struct ExecCommand: ParsableCommand {
   }
 
   private func run<D: Device>(
-    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D,
+    _ memory: Int?
   ) throws(Diagnostics) -> GenerationResult {
     do throws(ExecutionError) {
       let store: WeightStore
-      do throws(WeightError) { store = try WeightStore(source, for: plan) } catch {
+      do throws(WeightError) {
+        store = try WeightStore(
+          source, for: plan, memory: memory, program: MemoryFlags.programBytes)
+      } catch {
         throw .weights(error)
       }
       let session = try PlanSession(plan, weights: store, device: device)
@@ -267,13 +281,6 @@ struct ExecCommand: ParsableCommand {
         "a plan runs with weights; give '--weights FOLDER' or '--weights synthetic:1', or "
           + "'--backend simgpu' to simulate its devices without any")
     }
-    let memory = HostMemory.bytes
-    if memory > 0 && plan.residentBytes > memory {
-      throw Diagnostics(
-        "memory",
-        "\(plan.model.name) in fp32 takes \(Units.bytes(plan.residentBytes)), this machine has "
-          + "\(Units.bytes(memory)) of memory")
-    }
     do { return try WeightSource(parsing: weights) } catch {
       throw Diagnostics("weights", error.description)
     }
@@ -281,14 +288,17 @@ struct ExecCommand: ParsableCommand {
 
   /// Runs the plan beside an unsharded one of the same model on reference kernels.
   private func compare<D: Device>(
-    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D,
+    _ memory: Int?
   ) throws(Diagnostics) {
     let single = try unsharded(plan)
     let comparison: Comparison
     do throws(ExecutionError) {
       let stores: (WeightStore, WeightStore)
       do throws(WeightError) {
-        stores = (try WeightStore(source, for: plan), try WeightStore(source, for: single))
+        stores = (
+          try WeightStore(source, for: plan, memory: memory), try WeightStore(source, for: single)
+        )
       } catch { throw .weights(error) }
       comparison = try Comparison.run(
         try PlanSession(plan, weights: stores.0, device: device),
@@ -367,6 +377,13 @@ struct ExecCommand: ParsableCommand {
     if statistics.handoverBytes > 0 {
       lines.append("the prefill pool handed over \(Units.bytes(statistics.handoverBytes))")
     }
+    if statistics.tokens > 0 {
+      let milliseconds = Int((statistics.firstTokenSeconds * 1000).rounded())
+      lines.append("first token after \(milliseconds) ms")
+    }
+    if let streaming = statistics.streaming {
+      lines.append(streaming.text(tokens: statistics.tokens))
+    }
     Terminal.print(lines.joined(separator: "\n") + "\n")
   }
 
@@ -393,6 +410,9 @@ struct ExecCommand: ParsableCommand {
       "prompt_tokens": .int(statistics.promptTokens), "tokens": .int(statistics.tokens),
       "steps": .int(statistics.steps), "prefill_seconds": .real(statistics.prefillSeconds),
       "decode_seconds": .real(statistics.decodeSeconds),
+      "first_token_seconds": .real(statistics.firstTokenSeconds),
+      "weight_bytes": .int(statistics.weightBytes),
+      "streaming": statistics.streaming?.document,
       "acceptance_rate": statistics.acceptanceRate.map(Document.real),
       "handover_bytes": .int(statistics.handoverBytes),
       "batch_balance": statistics.routedBalance.mean.map(Document.real),

@@ -9,7 +9,7 @@ struct ModelCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "model",
     abstract: "Look at models.",
-    subcommands: [Dump.self, Parameters.self, Outcome.self])
+    subcommands: [Dump.self, Parameters.self, Outcome.self, Synthesize.self])
 
   struct Dump: ParsableCommand {
     static let configuration = CommandConfiguration(

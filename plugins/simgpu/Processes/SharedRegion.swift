@@ -117,7 +117,7 @@ public final class SharedRegion: @unchecked Sendable {
       defer { heap.next += size }
       return heap.next
     }
-    return Storage(keptBy: self, at: unsafe Memory(base + offset, bytes: count))
+    return Storage(unsafe Memory(base + offset, bytes: count), keptBy: self)
   }
 
   /// Where a place is in the memory; nil for one of the process's own.

@@ -1,0 +1,105 @@
+// Reads of ranges of files by threads, past the page cache where the file system allows.
+//
+// A request names a file, a range of it and memory to read to. Threads cut requests into pieces, so
+// that one large request keeps the disk as busy as several small ones; requests of a lower priority
+// wait until those of a higher one have all been begun.
+//
+// Nothing is trusted: ranges are checked against the file's length as it was opened and against the
+// memory given, and a file that became shorter is an error that names the place.
+#ifndef EPC_READER_H
+#define EPC_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/// What offsets, lengths and memory are aligned to, so that the disk can write to it directly.
+#define EPC_READ_ALIGNMENT 4096
+
+/// The longest piece that one thread reads at a time, in bytes.
+#define EPC_READ_PIECE ((uint64_t)2 << 20)
+
+/// A file open for reading.
+typedef struct epc_read_file epc_read_file;
+
+/// Opens a regular file, which must still be the one of that device and inode. Returns null and sets
+/// `*error` to an errno, ESTALE where the path leads to another file by now.
+epc_read_file *epc_read_file_open(const char *path, uint64_t device, uint64_t inode, int *error);
+
+/// Closes a file that no request uses any more.
+void epc_read_file_close(epc_read_file *file);
+
+/// Its length in bytes when it was opened.
+uint64_t epc_read_file_bytes(const epc_read_file *file);
+
+/// Whether reads pass by the page cache; false once the file system has refused that.
+bool epc_read_file_is_direct(const epc_read_file *file);
+
+/// Bytes of memory that a range needs: it is widened to whole blocks at both ends. 0 where the range
+/// is past what can be counted.
+uint64_t epc_read_room(uint64_t offset, uint64_t length);
+
+/// Where in that memory the range begins.
+size_t epc_read_skip(uint64_t offset);
+
+/// Which requests come first.
+typedef enum {
+  /// Somebody waits for it.
+  EPC_READ_NOW,
+  /// Somebody will probably want it soon.
+  EPC_READ_SOON,
+  /// It may be of use some time.
+  EPC_READ_LATER,
+} epc_read_priority;
+
+/// Threads that read.
+typedef struct epc_reader epc_reader;
+
+/// A request.
+typedef struct epc_read epc_read;
+
+/// How a request stands.
+typedef enum {
+  EPC_READ_PENDING,
+  EPC_READ_DONE,
+  /// See `epc_read_error`.
+  EPC_READ_FAILED,
+} epc_read_state;
+
+/// Starts threads, at least one. Returns null and sets `*error` to an errno.
+epc_reader *epc_reader_create(size_t threads, int *error);
+
+/// Drops all requests that have not begun, waits for the others and ends the threads. Requests must
+/// have been released before.
+void epc_reader_destroy(epc_reader *reader);
+
+/// Asks for `length` bytes from `offset` on. `memory` is aligned to EPC_READ_ALIGNMENT and has room
+/// for `epc_read_room` bytes; it must stay until the request is released.
+///
+/// Returns null where the range is not in the file, the memory does not fit it, or there is no memory
+/// for the request.
+epc_read *epc_reader_submit(epc_reader *reader, epc_read_file *file, uint64_t offset,
+                            uint64_t length, void *memory, uint64_t room,
+                            epc_read_priority priority);
+
+/// Moves a request that has not begun up to a higher priority.
+void epc_reader_hurry(epc_reader *reader, epc_read *read, epc_read_priority priority);
+
+/// How a request stands now.
+epc_read_state epc_reader_state(epc_reader *reader, epc_read *read);
+
+/// Waits until one of `count` requests is no longer pending, and returns which; `count` where there
+/// is none to wait for.
+size_t epc_reader_wait(epc_reader *reader, epc_read *const *reads, size_t count);
+
+/// Why a request failed: an errno, or 0 where the file ended early; and where in the file.
+int epc_reader_error(epc_reader *reader, epc_read *read, uint64_t *offset);
+
+/// Gives a request up: pieces not begun are dropped, those being read waited for. The memory is the
+/// caller's again when this returns.
+void epc_reader_release(epc_reader *reader, epc_read *read);
+
+/// Bytes read so far, by all requests.
+uint64_t epc_reader_bytes(epc_reader *reader);
+
+#endif

@@ -1,0 +1,146 @@
+internal import EPBackend
+internal import EPCheckpoint
+internal import EPModel
+internal import EPPlan
+
+/// A weight of the routed experts of a layer, of which some experts' parts are in memory.
+final class StreamedWeight {
+  let slice: EPPlan.WeightSlice
+  let box: WeightBox
+  let uses: WeightUse
+  /// The logical expert in each slot.
+  let experts: [Int]
+  /// What the device makes of the reals; nil where it takes them as they are.
+  let form: WeightStore.Form?
+  /// The block that kernels see.
+  let storage: Storage
+  /// Bytes of one expert, as the device keeps them.
+  let slotBytes: Int
+  private let reserved: ReservedMemory
+
+  init(
+    _ slice: EPPlan.WeightSlice, _ box: WeightBox, experts: [Int], uses: WeightUse,
+    form: WeightStore.Form?
+  ) throws(WeightError) {
+    self.slice = slice
+    self.box = box
+    self.uses = uses
+    self.form = form
+    self.experts = experts
+    slotBytes = form?.bytes(of: box.count) ?? 4 * box.count
+    reserved = try ReservedMemory(bytes: slotBytes * experts.count)
+    storage = Storage(reserved.memory, keptBy: reserved)
+  }
+
+  /// The place of an expert's part, ready to be written.
+  func commit(slot: Int) throws(WeightError) -> Memory {
+    let range = (slot * slotBytes)..<((slot + 1) * slotBytes)
+    try reserved.commit(range)
+    return reserved.memory.part(from: range.lowerBound, bytes: slotBytes)
+  }
+
+  /// Gives a slot's pages back, but those that it shares with slots which stay.
+  func release(slot: Int, isKept: (Int) -> Bool) {
+    var pages = ReservedMemory.pages(of: (slot * slotBytes)..<((slot + 1) * slotBytes))
+    var other = slot - 1
+    while other >= 0, (other + 1) * slotBytes > pages.lowerBound {
+      if isKept(other) {
+        let end = ReservedMemory.pages(of: 0..<((other + 1) * slotBytes)).upperBound
+        pages = min(end, pages.upperBound)..<pages.upperBound
+      }
+      other -= 1
+    }
+    other = slot + 1
+    while other < experts.count, other * slotBytes < pages.upperBound {
+      if isKept(other) {
+        let start = ReservedMemory.pages(of: (other * slotBytes)..<(other * slotBytes)).lowerBound
+        pages = pages.lowerBound..<max(start, pages.lowerBound)
+      }
+      other += 1
+    }
+    reserved.release(pages: pages)
+  }
+}
+
+/// The routed experts of one layer on one rank: the slots, and which of them are in memory.
+final class ExpertBank {
+  /// Weights, as bits of an integer.
+  typealias Parts = UInt64
+
+  /// One expert.
+  struct Slot {
+    /// The weights of it that are in memory.
+    var resident: Parts = 0
+    var history = ExpertHistory()
+    /// The read that will bring weights of it.
+    var reading: ExpertReading?
+    /// Whether the operation that is running needs it.
+    var isInUse = false
+    /// Whether rows have been sent to it that have not come back.
+    var isExpected = false
+    /// Whether it was brought before anybody asked for it, and nobody has since.
+    var isGuess = false
+  }
+
+  /// The layer, for messages.
+  let layer: Int
+  let weights: [StreamedWeight]
+  /// The logical expert in each slot.
+  let experts: [Int]
+  var slots: [Slot]
+  /// The weights that the operation that is running reads.
+  var needed: Parts = 0
+  /// Steps in which rows were sent to it.
+  var step = 0
+
+  init(layer: Int, weights: [StreamedWeight]) {
+    precondition(!weights.isEmpty && weights.count <= 64, "a layer has 1 to 64 weights of experts")
+    self.layer = layer
+    self.weights = weights
+    experts = weights[0].experts
+    slots = experts.map { _ in Slot() }
+  }
+
+  /// All weights.
+  var all: Parts { weights.count == 64 ? .max : (1 << Parts(weights.count)) - 1 }
+
+  /// Bytes of an expert's weights in memory.
+  func bytes(_ parts: Parts) -> Int {
+    weights.indices.reduce(0) { parts & (1 << Parts($1)) == 0 ? $0 : $0 + weights[$1].slotBytes }
+  }
+
+  /// Bytes of a whole expert in memory.
+  var expertBytes: Int { bytes(all) }
+
+  /// Whether an expert has what the operation that is running needs of it, and must stay. One that has
+  /// other weights only may lose them: they are of an operation that has been.
+  func isHeld(_ slot: Int) -> Bool {
+    slots[slot].isInUse && slots[slot].resident & needed == needed
+  }
+
+  /// Forgets an expert's weights. Returns the bytes that are free now.
+  func evict(_ slot: Int) -> Int {
+    let parts = slots[slot].resident
+    slots[slot].resident = 0
+    slots[slot].isGuess = false
+    for (index, weight) in weights.enumerated() where parts & (1 << Parts(index)) != 0 {
+      weight.release(slot: slot) { slots[$0].resident & (1 << Parts(index)) != 0 }
+    }
+    return bytes(parts)
+  }
+}
+
+/// A read of weights of one expert.
+final class ExpertReading {
+  /// The read itself; nil where weights are made rather than read.
+  let pending: PendingRead?
+  let parts: ExpertBank.Parts
+  /// Bytes that the weights will take.
+  let bytes: Int
+
+  init(_ pending: PendingRead?, parts: ExpertBank.Parts, bytes: Int) {
+    self.pending = pending
+    self.parts = parts
+    self.bytes = bytes
+  }
+}

@@ -1,0 +1,180 @@
+internal import EPBackend
+internal import EPCheckpoint
+internal import EPModel
+internal import EPPlan
+
+/// The routed experts of this process: those in memory, and how the others get there.
+///
+/// It is called by the thread that runs the operations; only reads go on beside it. Rows are sent to
+/// experts (`expect`), operations use them (`use`), rows come back (`release`). Experts that are not
+/// expected make room for others, the least used first.
+final class ExpertCache {
+  /// The bytes of a checkpoint that a slot of a weight is made of.
+  typealias Ranges = (StreamedWeight, Int) throws(WeightError) -> [FileRange]
+  /// Makes a slot of a weight, out of what was read if anything was.
+  typealias Maker = (StreamedWeight, Int, StagedBytes?, Memory) throws(WeightError) -> Void
+
+  let reader: CheckpointReader?
+  let ranges: Ranges
+  let make: Maker
+  private(set) var banks: [ExpertBank] = []
+  /// Bytes in memory, and those that reads under way will take.
+  var used = 0
+  /// Reads under way, in the order they were begun.
+  var reading: [(bank: ExpertBank, slot: Int)] = []
+  /// Memory of reads under way.
+  var stagedBytes = 0
+  /// Bytes that experts may take.
+  var capacity = Int.max
+  /// Bytes that reads under way may take, but for one of any size.
+  var stagingCapacity = Int.max
+  var statistics = StreamStatistics()
+  /// Bytes read when the first token had been made.
+  private var firstTokenBytes: Int?
+  /// Where an expert is widened before the device makes it ready.
+  var scratch = Scratch()
+  let clock = ContinuousClock()
+
+  init(reader: CheckpointReader?, ranges: @escaping Ranges, make: @escaping Maker) {
+    self.reader = reader
+    self.ranges = ranges
+    self.make = make
+  }
+
+  /// The bank of a layer's weights on a rank; ranks that hold the same share one.
+  func bank(layer: Int, weights: [StreamedWeight]) -> ExpertBank {
+    if let known = banks.first(where: { $0.weights.elementsEqual(weights, by: ===) }) {
+      return known
+    }
+    let bank = ExpertBank(layer: layer, weights: weights)
+    banks.append(bank)
+    return bank
+  }
+
+  /// Memory that the largest expert takes while it is read.
+  func largestRead() throws(WeightError) -> Int {
+    var most = 0
+    guard reader != nil else { return 0 }
+    for bank in banks where !bank.experts.isEmpty {
+      most = max(most, CheckpointReader.room(for: try ranges(bank, 0, bank.all)))
+    }
+    return most
+  }
+
+  /// Memory that the largest weight of an expert takes while it is made ready.
+  var largestScratch: Int {
+    banks.flatMap(\.weights).reduce(0) { max($0, $1.form == nil ? 0 : 6 * $1.box.count) }
+  }
+
+  /// What has been done so far.
+  var report: StreamStatistics {
+    var report = statistics
+    report.capacity = capacity
+    report.expertBytes = banks.reduce(0) { $0 + $1.expertBytes * $1.experts.count }
+    report.residentBytes = banks.reduce(0) { sum, bank in
+      bank.slots.reduce(sum) { $0 + bank.bytes($1.resident) }
+    }
+    report.bytesRead = bytesRead
+    report.decodeBytesRead = firstTokenBytes.map { bytesRead - $0 } ?? 0
+    return report
+  }
+
+  private var bytesRead: Int { reader?.bytesRead ?? statistics.bytesRead }
+
+  /// Notes that the first token has been made: from now on experts that nobody has asked for are read
+  /// whenever there is room for them and nothing else to read.
+  func startWarming() {
+    if firstTokenBytes == nil { firstTokenBytes = bytesRead }
+  }
+
+  var isWarming: Bool { firstTokenBytes != nil }
+
+  // MARK: Steps
+
+  /// Notes that rows are sent to slots, and begins to read what is missing.
+  func expect(_ bank: ExpertBank, slots: [Int]) throws(WeightError) {
+    bank.step += 1
+    try installCompleted()
+    for slot in slots {
+      let isThere = bank.slots[slot].resident == bank.all
+      statistics.hits += isThere ? 1 : 0
+      statistics.guessedHits += isThere && bank.slots[slot].isGuess ? 1 : 0
+      statistics.misses += isThere ? 0 : 1
+      bank.slots[slot].isGuess = false
+      bank.slots[slot].isExpected = true
+      bank.slots[slot].history.use(at: bank.step)
+    }
+    try beginAll(bank, slots, wanted(bank, slots))
+  }
+
+  /// Runs an operation on slots, each when it is in memory.
+  ///
+  /// - Parameters:
+  ///   - parts: the weights that the operation reads.
+  ///   - body: runs it on some of the slots, ascending; called until it has run on all.
+  func use(
+    _ bank: ExpertBank, slots: [Int], parts: ExpertBank.Parts,
+    _ body: ([Int]) throws(ExecutionError) -> Void
+  ) throws(ExecutionError) {
+    func isReady(_ slot: Int) -> Bool { bank.slots[slot].resident & parts == parts }
+    if slots.isEmpty { return }
+    bank.needed = parts
+    for slot in slots { bank.slots[slot].isInUse = true }
+    defer { for slot in slots { bank.slots[slot].isInUse = false } }
+    var waiting = slots
+    let wanted = self.wanted(bank, slots) | parts
+    while true {
+      do throws(WeightError) {
+        try installCompleted()
+        try beginAll(bank, waiting, wanted)
+        if !waiting.contains(where: isReady) { try wait(for: waiting, of: bank) }
+      } catch { throw .weights(error) }
+      let ready = waiting.filter(isReady)
+      if !ready.isEmpty { try body(ready) }
+      for slot in ready { bank.slots[slot].isInUse = false }
+      waiting.removeAll { bank.slots[$0].isInUse == false }
+      if waiting.isEmpty { break }
+    }
+    do { try warm() } catch { throw .weights(error) }
+  }
+
+  /// Notes that rows have come back: their slots may make room for others.
+  func release(_ bank: ExpertBank) {
+    for slot in bank.slots.indices { bank.slots[slot].isExpected = false }
+  }
+
+  /// The weights to bring for a step: all, or none but those of the operation at hand where the
+  /// experts of the step do not fit together.
+  private func wanted(_ bank: ExpertBank, _ slots: [Int]) -> ExpertBank.Parts {
+    slots.count * bank.expertBytes <= capacity ? bank.all : 0
+  }
+
+  // MARK: Room
+
+  /// Makes room for weights that take so many bytes. Returns whether there is.
+  ///
+  /// What somebody needs may take the place of anything not in use, what may be needed only that of
+  /// what is less wanted.
+  func makeRoom(_ bytes: Int, score: Double?, for wanted: (bank: ExpertBank, slot: Int)) -> Bool {
+    while used + bytes > capacity {
+      var victim: (bank: ExpertBank, slot: Int, isExpected: Bool, score: Double)?
+      for bank in banks {
+        for (number, slot) in bank.slots.enumerated()
+        where slot.resident != 0 && slot.reading == nil && !bank.isHeld(number) {
+          if bank === wanted.bank && number == wanted.slot { continue }
+          if score != nil && slot.isExpected { continue }
+          let own = slot.history.score(at: bank.step)
+          if let victim, (victim.isExpected ? 1 : 0, victim.score) <= (slot.isExpected ? 1 : 0, own)
+          {
+            continue
+          }
+          victim = (bank, number, slot.isExpected, own)
+        }
+      }
+      guard let victim else { return false }
+      if let score, victim.score >= score { return false }
+      used -= victim.bank.evict(victim.slot)
+    }
+    return true
+  }
+}

@@ -1,0 +1,47 @@
+internal import EPBackend
+import Glibc
+
+/// Addresses for a block of weights that is in memory in parts only.
+///
+/// Kernels see one block, as if all of it were there. A part that is not cannot be touched: that would
+/// be a bug, and ends the process rather than giving zeros for weights.
+@safe
+final class ReservedMemory: @unchecked Sendable {
+  /// The addresses.
+  let memory: Memory
+  private let length: Int
+
+  private static let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+
+  /// Reserves addresses; takes no memory.
+  init(bytes: Int) throws(WeightError) {
+    let page = ReservedMemory.page
+    length = max((bytes + page - 1) / page, 1) * page
+    let base = unsafe mmap(
+      nil, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    guard let base = unsafe base, unsafe base != MAP_FAILED else { throw .memory(code: errno) }
+    memory = unsafe Memory(base, bytes: bytes)
+  }
+
+  deinit { _ = unsafe munmap(memory.base, length) }
+
+  /// The pages that hold some bytes, as bytes of the block.
+  static func pages(of range: Range<Int>) -> Range<Int> {
+    (range.lowerBound / page * page)..<((range.upperBound + page - 1) / page * page)
+  }
+
+  /// Makes bytes usable; they are zero where they were not before.
+  func commit(_ range: Range<Int>) throws(WeightError) {
+    let pages = ReservedMemory.pages(of: range)
+    if unsafe mprotect(memory.base + pages.lowerBound, pages.count, PROT_READ | PROT_WRITE) != 0 {
+      throw .memory(code: errno)
+    }
+  }
+
+  /// Gives whole pages back to the system.
+  func release(pages: Range<Int>) {
+    if pages.isEmpty { return }
+    _ = unsafe madvise(memory.base + pages.lowerBound, pages.count, MADV_DONTNEED)
+    _ = unsafe mprotect(memory.base + pages.lowerBound, pages.count, PROT_NONE)
+  }
+}

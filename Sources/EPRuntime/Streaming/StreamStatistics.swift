@@ -1,0 +1,31 @@
+/// What streaming experts took.
+public struct StreamStatistics: Hashable, Sendable {
+  /// Memory for experts, in bytes.
+  public var capacity = 0
+  /// Bytes of all routed experts, as the device keeps them.
+  public var expertBytes = 0
+  /// Bytes of experts in memory.
+  public var residentBytes = 0
+  /// Experts that rows were sent to and that were in memory, summed over layers and steps.
+  public var hits = 0
+  /// Those of the hits that were brought before anybody asked for them.
+  public var guessedHits = 0
+  /// Experts that rows were sent to and that had to be brought.
+  public var misses = 0
+  /// Bytes read from the checkpoint for experts.
+  public var bytesRead = 0
+  /// Of those, bytes read after the first token.
+  public var decodeBytesRead = 0
+  /// Seconds in which there was nothing to do but wait for an expert.
+  public var stallSeconds = 0.0
+  /// Seconds in which what had been read was put into the form that the device wants.
+  public var installSeconds = 0.0
+
+  /// Nothing done yet.
+  public init() {}
+
+  /// The share of experts that were in memory when rows were sent to them; nil without any.
+  public var hitRate: Double? {
+    hits + misses == 0 ? nil : Double(hits) / Double(hits + misses)
+  }
+}
