@@ -21,6 +21,9 @@ public protocol Device: Sendable {
   /// which is what a device that does not say gets.
   func form(ofOperand operand: Int, of kernel: Kernel) -> WeightForm?
 
+  /// Whether an operation takes the matrices of experts from `OpArguments.slots`.
+  func takesSlots(_ kernel: Kernel) -> Bool
+
   /// Makes one matrix of a weight ready, out of row-major reals.
   func prepare(_ matrix: Memory, as form: WeightForm, to result: Memory)
 
@@ -147,6 +150,9 @@ public struct OpArguments: Sendable {
   public var cache: Int
   /// The row of the whole table that the rank's part begins with, for `embed`.
   public var firstRow: Int
+  /// Where the matrices of each slot are if they are streamed; rows of slots that have none are left
+  /// for another run of the operation. The operand itself is nil then.
+  public var slots: [Memory?]?
 
   /// Makes arguments.
   public init(operands: [Memory?], results: [Memory], cache: Int = -1, firstRow: Int = 0) {

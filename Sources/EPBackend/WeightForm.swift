@@ -28,6 +28,9 @@ extension Device {
   /// Weights stay reals in the model's order unless a device says otherwise.
   public func form(ofOperand operand: Int, of kernel: Kernel) -> WeightForm? { nil }
 
+  /// Weights are all there unless a device says otherwise.
+  public func takesSlots(_ kernel: Kernel) -> Bool { false }
+
   /// A device without forms is never asked.
   public func prepare(_ matrix: Memory, as form: WeightForm, to result: Memory) {
     preconditionFailure("'\(name)' has no form '\(form.name)'")

@@ -96,7 +96,7 @@ import Testing
             unsafe index.withUnsafeBufferPointer { index in
               var linear = unsafe epc_linear(
                 format: format, batch: batch, out: out, in: contracted,
-                weights: packed.baseAddress, bias: hasBias ? bias.baseAddress : nil,
+                weights: packed.baseAddress, matrices: nil, bias: hasBias ? bias.baseAddress : nil,
                 group_ends: ends.count > 1 ? ends.baseAddress : nil, groups: ends.count)
               let scratch = unsafe UnsafeMutableRawPointer.allocate(
                 byteCount: epc_linear_scratch(&linear, rows), alignment: 64)

@@ -134,8 +134,8 @@ struct KernelHarness {
       }
     }
     arguments.firstRow = firstRow
-    return withExtendedLifetime((memories, results, prepared)) {
-      device.run(kernel, arguments, step)
+    return try withExtendedLifetime((memories, results, prepared)) {
+      try device.run(kernel, arguments, step)
       return zip(types, results).map { type, storage in
         (0..<(storage.memory.bytes / 4)).map {
           unsafe type.element == .index

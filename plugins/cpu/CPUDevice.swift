@@ -45,6 +45,9 @@ public struct CPUDevice: Device {
     kernel.form(ofOperand: operand)
   }
 
+  /// Products with experts take them one by one; see `Device`.
+  public func takesSlots(_ kernel: FastKernel) -> Bool { kernel.takesSlots }
+
   /// Packs a matrix; see `Device`.
   public func prepare(_ matrix: Memory, as form: WeightForm, to result: Memory) {
     guard let format = WeightFormat(rawValue: form.name) else {

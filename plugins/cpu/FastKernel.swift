@@ -45,6 +45,12 @@ public struct FastKernel: @unchecked Sendable {
     return forms.indices.contains(operand) ? forms[operand] : nil
   }
 
+  /// Whether it multiplies with experts.
+  var takesSlots: Bool {
+    guard case .linear(let form) = kernel.form else { return false }
+    return form.slots > 0
+  }
+
   func run(_ arguments: OpArguments, _ step: StepState, on device: CPUDevice) {
     let rows = step.count(kernel.rows)
     if rows == 0 { return }
@@ -73,15 +79,21 @@ public struct FastKernel: @unchecked Sendable {
     on device: CPUDevice
   ) {
     let ends = form.slots > 0 ? step.slotEnds.memory : nil
-    var linear = unsafe epc_linear(
-      format: format.format, batch: form.batch, out: form.out, in: form.contracted,
-      weights: UnsafeRawPointer(arguments.operand(1).base),
-      bias: UnsafePointer(arguments.operands[2]?.reals),
-      group_ends: UnsafePointer(ends?.indices), groups: max(form.slots, 1))
-    let scratch = unsafe step.scratch.take(bytes: epc_linear_scratch(&linear, rows))
-    let isDone = unsafe epc_linear_run(
-      device.pool.pool, device.level.level, &linear, arguments.operand(0).reals,
-      form.index?.memory.indices, rows, scratch.base, arguments.results[0].reals)
+    let matrices = unsafe arguments.slots.map {
+      unsafe $0.map { memory in unsafe memory.map { unsafe UnsafeRawPointer($0.base) } }
+    }
+    let isDone = unsafe (matrices ?? []).withUnsafeBufferPointer { table in
+      var linear = unsafe epc_linear(
+        format: format.format, batch: form.batch, out: form.out, in: form.contracted,
+        weights: UnsafeRawPointer(arguments.operands[1]?.base),
+        matrices: matrices == nil ? nil : table.baseAddress,
+        bias: UnsafePointer(arguments.operands[2]?.reals),
+        group_ends: UnsafePointer(ends?.indices), groups: max(form.slots, 1))
+      let scratch = unsafe step.scratch.take(bytes: epc_linear_scratch(&linear, rows))
+      return unsafe epc_linear_run(
+        device.pool.pool, device.level.level, &linear, arguments.operand(0).reals,
+        form.index?.memory.indices, rows, scratch.base, arguments.results[0].reals)
+    }
     precondition(isDone, "out of memory")
   }
 }

@@ -252,6 +252,7 @@ extension RankExecutor {
         rank: clusterRank, layer: call.layer, rows: step.routed, capacity: function.routedCapacity)
     }
     for (slot, end) in ends.enumerated() { unsafe step.slotEnds.memory.indices[slot] = end }
+    try anticipateExperts()
     let width = function.function.values[result].elementsPerRow
     let count = routing.sentChoices.count
     let packed = sendScratch.take(bytes: 4 * count * width)

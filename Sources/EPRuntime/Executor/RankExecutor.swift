@@ -17,6 +17,8 @@ public final class RankExecutor<D: Device> {
     var draft: Int?
     var slots: Routing.Slots?
     var arguments: [OpArguments]
+    /// The weights of operations whose experts are streamed.
+    var streams: [Int: StreamedWeight]
   }
 
   /// What must be done when the request that was handed out is complete.
@@ -45,6 +47,7 @@ public final class RankExecutor<D: Device> {
   var caches: [Int: SequenceCache] = [:]
   private let cacheDeclarations: [CacheDeclaration]
   private var weights: [Storage]
+  private let store: WeightStore
 
   // The step being run.
   private var input = StepInput(.main)
@@ -117,7 +120,9 @@ public final class RankExecutor<D: Device> {
     var drafts = 0
     for call in program.calls {
       let variant = variants[call.function]
-      let places = try RankExecutor.load(call, variant, device: device, from: store)
+      let streams = RankExecutor.streams(call, variant, device: device, from: store)
+      let places = try RankExecutor.load(
+        call, variant, device: device, from: store, except: streams)
       kept += places.values
       let cacheBase = declarations.count
       declarations += variant.function.function.caches
@@ -126,7 +131,8 @@ public final class RankExecutor<D: Device> {
           function: call.function, layer: call.layer, draft: call.isDraft ? drafts : nil,
           slots: call.placement.map { Routing.Slots($0) },
           arguments: RankExecutor.arguments(
-            variant, call, weights: places, device: device, arena: arena, cacheBase: cacheBase)))
+            variant, call, weights: places, device: device, arena: arena, cacheBase: cacheBase),
+          streams: streams))
       if call.isDraft { drafts += 1 }
     }
     self.variants = variants
@@ -134,6 +140,7 @@ public final class RankExecutor<D: Device> {
     self.calls = calls
     cacheDeclarations = declarations
     weights = kept
+    self.store = store
     step = StepState(
       tokens: prepared.pool.load.tokens,
       slots: program.calls.reduce(1) { max($0, $1.placement?.slotsPerRank ?? 0) })
@@ -148,13 +155,14 @@ public final class RankExecutor<D: Device> {
   /// Loads the weights of a call, each in all the forms that operations want.
   private static func load(
     _ call: RankProgram.Call, _ variant: PreparedPool<D>.Variant, device: D,
-    from store: WeightStore
+    from store: WeightStore, except streams: [Int: StreamedWeight]
   ) throws(ExecutionError) -> [WeightPlace: Storage] {
     var places: [WeightPlace: Storage] = [:]
     for (number, references) in variant.references.enumerated() {
       for (role, reference) in references.enumerated() {
         guard case .weight(let index)? = reference, call.weights[index].isUsed else { continue }
         let form = variant.form(ofOperand: role, of: number, on: device)
+        if form != nil && streams[number] != nil { continue }
         let place = WeightPlace(weight: index, form: form)
         if places[place] != nil { continue }
         do {
@@ -168,6 +176,31 @@ public final class RankExecutor<D: Device> {
       }
     }
     return places
+  }
+
+  /// The weights of a call whose experts are read when they are needed, by operation.
+  private static func streams(
+    _ call: RankProgram.Call, _ variant: PreparedPool<D>.Variant, device: D,
+    from store: WeightStore
+  ) -> [Int: StreamedWeight] {
+    guard let cache = store.cache else { return [:] }
+    var streams: [Int: StreamedWeight] = [:]
+    for (number, references) in variant.references.enumerated() {
+      guard let kernel = variant.kernels[number], device.takesSlots(kernel) else { continue }
+      for (role, reference) in references.enumerated() {
+        guard case .weight(let index)? = reference, call.weights[index].isUsed,
+          call.weights[index].axes.first?.split == .expert,
+          let form = device.form(ofOperand: role, of: kernel)
+        else { continue }
+        let stream = StreamedWeight(
+          call.weights[index], of: variant.function.function.weights[index],
+          uses: store.uses(of: index, in: variant.function), ordinal: call.ordinal,
+          as: WeightStore.Form(form: form) { device.prepare($0, as: form, to: $1) }, from: store)
+        streams[number] = stream
+        cache.add(stream)
+      }
+    }
+    return streams
   }
 
   private static func arguments(
@@ -363,11 +396,55 @@ public final class RankExecutor<D: Device> {
   ) throws(ExecutionError) -> Request? {
     let arguments = call.arguments[number]
     if let kernel = variants[call.function].kernels[number] {
+      if let stream = call.streams[number], let cache = store.cache {
+        try cache.withMatrices(of: stream, activeSlots(stream.slots.count)) {
+          (table) throws(ExecutionError) in
+          var now = arguments
+          now.slots = table
+          do throws(BackendError) { try device.run(kernel, now, step) } catch {
+            throw .backend(error)
+          }
+        }
+        advance()
+        return nil
+      }
       do { try device.run(kernel, arguments, step) } catch { throw .backend(error) }
       advance()
       return nil
     }
     return try meet(operation, number, arguments)
+  }
+
+  /// The slots that rows are sent to.
+  private func activeSlots(_ count: Int) -> [Int] {
+    let ends = step.slotEnds.memory
+    return (0..<count).filter { slot in
+      unsafe ends.indices[slot] > (slot == 0 ? 0 : ends.indices[slot - 1])
+    }
+  }
+
+  /// Knowing where rows go, has the experts of the call read that are streamed and not there, and
+  /// those of the next one that are likely.
+  func anticipateExperts() throws(ExecutionError) {
+    guard let cache = store.cache else { return }
+    for (_, stream) in call.streams.sorted(by: { $0.key < $1.key }) {
+      try cache.anticipate(stream, activeSlots(stream.slots.count))
+    }
+    let next = calls.dropFirst(callIndex + 1).first { !$0.streams.isEmpty && isPart($0) }
+    for (_, stream) in (next?.streams ?? [:]).sorted(by: { $0.key < $1.key }) {
+      try cache.anticipate(stream)
+    }
+  }
+
+  /// Bytes of the arena, and of caches for so many sequences of so many tokens.
+  func workingBytes(sequences: Int, tokens: Int) -> Int {
+    let bytes = cacheDeclarations.reduce(0) { sum, declaration in
+      let elements = declaration.parts.reduce(0) { sum, part in
+        sum + part.reduce(1) { $0 * ($1.size ?? 1) }
+      }
+      return sum + 4 * elements * (declaration.kind.growsWithContext ? tokens : 1)
+    }
+    return arena.memory.bytes + sequences * bytes
   }
 
   // MARK: Results

@@ -107,8 +107,14 @@ public struct RunStatistics: Sendable {
   public var traffic: [[Int: Traffic]] = []
   /// How even the rows of batches were over expert ranks, by pool and layer.
   public var balance: [[Int: RoutedBalance]] = []
-  /// Bytes of weights held.
+  /// Bytes of weights held, those of experts that are streamed left out.
   public var weightBytes = 0
+  /// What the cache of streamed experts did since it was made; nil where all experts are held.
+  public var experts: ExpertCache.Statistics?
+  /// The most bytes that streamed experts took.
+  public var expertBytes = 0
+  /// Seconds from the request to the first token made.
+  public var firstTokenSeconds = 0.0
 
   /// Nothing done yet.
   public init() {}

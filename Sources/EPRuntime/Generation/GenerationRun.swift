@@ -18,6 +18,7 @@ struct GenerationRun<D: Device> {
   var tick = 0
   var statistics = RunStatistics()
   private let clock = ContinuousClock()
+  private var start = ContinuousClock.now
 
   init(
     _ request: GenerationRequest, session: PlanSession<D>, depths: Int, prefillPool: Int,
@@ -48,6 +49,7 @@ struct GenerationRun<D: Device> {
 
   /// One step of every pool that has work.
   mutating func step() throws(ExecutionError) {
+    if tick == 0 { start = clock.now }
     admit()
     tick += 1
     var progressed = false
@@ -78,6 +80,9 @@ struct GenerationRun<D: Device> {
         statistics.decodeSeconds += seconds
       }
       progressed = true
+    }
+    if statistics.firstTokenSeconds == 0 && statistics.tokens > 0 {
+      statistics.firstTokenSeconds = start.duration(to: clock.now).inSeconds
     }
     for pool in Set([prefillPool, decodePool]).sorted() { release(pool) }
     if !progressed && tick > (request.arrivals.max() ?? 0) + 1 {

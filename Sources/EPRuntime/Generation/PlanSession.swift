@@ -14,13 +14,19 @@ public final class PlanSession<D: Device> {
   /// The pools, in the plan's order.
   public let pools: [PoolRunner<D>]
   private let weightBytes: Int
+  private let cache: ExpertCache?
   private let prefillPool: Int
   private let decodePool: Int
 
   /// Makes the ranks of all pools ready.
   ///
   /// The plan must have been verified.
-  public init(_ plan: Plan, weights: WeightStore, device: D) throws(ExecutionError) {
+  ///
+  /// - Parameter memory: bytes that weights, caches and arenas may take; what experts that are
+  ///   streamed may take is what the rest leaves.
+  public init(
+    _ plan: Plan, weights: WeightStore, device: D, memory: Int? = nil
+  ) throws(ExecutionError) {
     self.plan = plan
     var pools: [PoolRunner<D>] = []
     for index in plan.pools.indices {
@@ -28,8 +34,30 @@ public final class PlanSession<D: Device> {
     }
     self.pools = pools
     weightBytes = weights.bytes
+    cache = weights.cache
     prefillPool = plan.pools.firstIndex { $0.role != .decode } ?? 0
     decodePool = plan.pools.firstIndex { $0.role != .prefill } ?? 0
+    if let memory, let cache { try Self.bound(cache, memory, weightBytes, pools) }
+  }
+
+  /// Gives streamed experts the memory that everything else leaves.
+  private static func bound(
+    _ cache: ExpertCache, _ memory: Int, _ weightBytes: Int, _ pools: [PoolRunner<D>]
+  ) throws(ExecutionError) {
+    let working = pools.reduce(0) { sum, runner in
+      let load = runner.pool.load
+      return runner.ranks.reduce(sum) {
+        $0 + $1.workingBytes(sequences: load.sequences, tokens: load.context)
+      }
+    }
+    let left = memory - weightBytes - working
+    if left < cache.least {
+      throw .request(
+        "'--memory' leaves \(left) bytes for experts and the largest takes \(cache.least): "
+          + "\(weightBytes) are other weights, \(working) caches and values; give at least "
+          + "\(weightBytes + working + cache.least)")
+    }
+    cache.budget = left
   }
 
   /// Generates tokens for all prompts of a request.
@@ -48,7 +76,12 @@ public final class PlanSession<D: Device> {
       try run.step()
       progress(run.statistics.tokens)
     }
-    return run.finish(weightBytes: weightBytes)
+    var result = run.finish(weightBytes: weightBytes)
+    if let cache {
+      result.statistics.experts = cache.statistics
+      result.statistics.expertBytes = cache.peak
+    }
+    return result
   }
 
   private func check(_ request: GenerationRequest) throws(ExecutionError) {

@@ -10,14 +10,20 @@ public final class WeightStore {
   private var loaded: [Key: Storage] = [:]
   private var knownUses: [String: WeightUse] = [:]
 
-  /// Bytes of weights held.
+  /// Bytes of weights held, those of experts that are streamed left out.
   public private(set) var bytes = 0
+  /// Where experts are kept that do not all fit into memory; nil if all are held.
+  public let cache: ExpertCache?
 
   /// Weights from a source, for plans that were checked against it.
   ///
+  /// - Parameter streamsExperts: whether routed experts are read when they are needed.
   /// - Throws: `WeightError` if a checkpoint does not hold exactly the weights of the plan.
-  public init(_ source: WeightSource, for plan: Plan) throws(WeightError) {
+  public init(
+    _ source: WeightSource, for plan: Plan, streamsExperts: Bool = false
+  ) throws(WeightError) {
     self.source = source
+    cache = streamsExperts ? ExpertCache() : nil
     if case .checkpoint(let checkpoint) = source { try checkpoint.check(plan) }
   }
 
@@ -55,22 +61,13 @@ public final class WeightStore {
     let storage: Storage
     if let form {
       // Expert by expert, so that no more than one is there as reals.
-      precondition(box.count % form.form.elements == 0, "a weight has a whole number of matrices")
-      let matrices = box.count / form.form.elements
-      let bytes = matrices * form.form.bytes
-      storage = Storage(bytes: bytes * (experts?.count ?? 1))
+      let expert = ExpertBytes(box, form.form)
+      storage = Storage(bytes: expert.bytes * (experts?.count ?? 1))
       let reals = Storage(bytes: 4 * box.count)
       for slot in 0..<(experts?.count ?? 1) {
-        try read(
-          slice, box, weight, experts: experts.map { [$0[slot]] }, uses: uses, ordinal: ordinal,
-          into: reals)
-        for matrix in 0..<matrices {
-          form.prepare(
-            reals.memory.elements(
-              from: matrix * form.form.elements, count: form.form.elements),
-            storage.memory.part(
-              from: slot * bytes + matrix * form.form.bytes, bytes: form.form.bytes))
-        }
+        try prepare(
+          slice, box, weight, expert: experts?[slot], uses: uses, ordinal: ordinal, as: form,
+          reals: reals, into: storage.memory.part(from: slot * expert.bytes, bytes: expert.bytes))
       }
     } else {
       storage = Storage(bytes: 4 * box.count * (experts?.count ?? 1))
@@ -79,6 +76,47 @@ public final class WeightStore {
     bytes += storage.memory.bytes
     loaded[key] = storage
     return storage
+  }
+
+  /// What an expert's part of a weight takes in a form.
+  struct ExpertBytes {
+    var matrices: Int
+    var bytes: Int
+
+    init(_ box: WeightBox, _ form: WeightForm) {
+      precondition(box.count % form.elements == 0, "a weight has a whole number of matrices")
+      matrices = box.count / form.elements
+      bytes = matrices * form.bytes
+    }
+  }
+
+  /// Reads or makes one expert's part of a slice, or all of it where there are no experts, and makes
+  /// it ready. `reals` is room for it.
+  func prepare(
+    _ slice: EPPlan.WeightSlice, _ box: WeightBox, _ weight: WeightDeclaration, expert: Int?,
+    uses: WeightUse, ordinal: Int, as form: Form, reals: Storage, into memory: Memory
+  ) throws(WeightError) {
+    try read(
+      slice, box, weight, experts: expert.map { [$0] }, uses: uses, ordinal: ordinal, into: reals)
+    let (elements, bytes) = (form.form.elements, form.form.bytes)
+    for matrix in 0..<ExpertBytes(box, form.form).matrices {
+      form.prepare(
+        reals.memory.elements(from: matrix * elements, count: elements),
+        memory.part(from: matrix * bytes, bytes: bytes))
+    }
+  }
+
+  /// The place of one expert's part of a slice in the checkpoint; nil for random numbers.
+  func stored(
+    _ slice: EPPlan.WeightSlice, _ box: WeightBox, expert: Int
+  ) throws(WeightError) -> (weight: StoredWeight, expert: Int)? {
+    guard case .checkpoint(let checkpoint) = source else { return nil }
+    let place = try checkpoint.place(of: slice.name, among: slice.stored)
+    let experts = slice.axes.first?.split == .expert ? slice.axes[0].size : nil
+    return (
+      try checkpoint.weight(place, sizes: box.sizes, experts: experts, expert: expert),
+      place.isPerExpert ? 0 : expert
+    )
   }
 
   /// Reads or makes the reals of a slice, of the experts given if it has experts.

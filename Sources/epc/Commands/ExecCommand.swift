@@ -107,6 +107,10 @@ struct ExecCommand: ParsableCommand {
         prompts: prompts, count: generate, sampling: sampling, speculate: speculate, kept: kept)
       request.chunk = chunk
       let source = try self.source(for: plan)
+      let memory = try cpu.memoryBytes()
+      if memory != nil && (check || self.backend != "cpu") {
+        throw Diagnostics("flag", "'--memory' streams experts on the CPU, and not with '--check'")
+      }
       if check {
         switch backend {
         case .cpu(let device): try compare(plan, source, request, device)
@@ -117,7 +121,7 @@ struct ExecCommand: ParsableCommand {
       }
       let result: GenerationResult
       switch backend {
-      case .cpu(let device): result = try run(plan, source, request, device)
+      case .cpu(let device): result = try run(plan, source, request, device, memory: memory)
       case .reference: result = try run(plan, source, request, ReferenceDevice())
       case .plugin(let device): result = try run(plan, source, request, device)
       }
@@ -132,14 +136,15 @@ struct ExecCommand: ParsableCommand {
   }
 
   private func run<D: Device>(
-    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D,
+    memory: Int? = nil
   ) throws(Diagnostics) -> GenerationResult {
     do throws(ExecutionError) {
       let store: WeightStore
-      do throws(WeightError) { store = try WeightStore(source, for: plan) } catch {
-        throw .weights(error)
-      }
-      let session = try PlanSession(plan, weights: store, device: device)
+      do throws(WeightError) {
+        store = try WeightStore(source, for: plan, streamsExperts: memory != nil)
+      } catch { throw .weights(error) }
+      let session = try PlanSession(plan, weights: store, device: device, memory: memory)
       let progress = Progress(total: request.prompts.count * generate)
       defer { progress.end() }
       return try session.generate(request) { progress.show($0) }
@@ -228,20 +233,22 @@ struct ExecCommand: ParsableCommand {
   }
 
   private func source(for plan: Plan) throws(Diagnostics) -> WeightSource {
-    guard let weights else {
+    guard let source = self.weights else {
       throw Diagnostics(
         "flag", "a plan runs with weights; give '--weights FOLDER' or '--weights synthetic:1'")
     }
-    // Values are computed in fp32, whatever the plan's formats are.
-    let needed = 4 * (plan.model.parameters + plan.model.draftParameters)
+    let parameters = Double(plan.model.parameters + plan.model.draftParameters)
+    let weights = backend == "cpu" ? try cpu.weights() : .fp32
+    // Most of a model that is large is experts and matrices.
+    let needed = Int(parameters * weights.bytesPerElement(of: .expert))
     let memory = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
-    if memory > 0 && needed > memory {
+    if memory > 0 && needed > memory && cpu.memory == nil {
       throw Diagnostics(
         "memory",
-        "\(plan.model.name) in fp32 takes \(Units.bytes(needed)), this machine has "
-          + "\(Units.bytes(memory)) of memory")
+        "\(plan.model.name) in \(weights.rawValue) takes \(Units.bytes(needed)), this machine has "
+          + "\(Units.bytes(memory)) of memory; '--memory' streams experts")
     }
-    do { return try WeightSource(parsing: weights) } catch {
+    do { return try WeightSource(parsing: source) } catch {
       throw Diagnostics("weights", error.description)
     }
   }
@@ -331,6 +338,13 @@ struct ExecCommand: ParsableCommand {
         "rows of a rank, mean over fullest: \(Units.decimal(mean, digits: 3)) in \(balance.batches) "
           + "batches" + even)
     }
+    if let experts = statistics.experts {
+      lines.append(
+        "experts: \(experts.hits) found in \(Units.bytes(statistics.expertBytes)) of memory, "
+          + "\(experts.misses) read (\(Units.bytes(experts.bytes))); waited "
+          + "\(Int((1000 * experts.stallSeconds).rounded())) ms; first token after "
+          + "\(Int((1000 * statistics.firstTokenSeconds).rounded())) ms")
+    }
     if statistics.handoverBytes > 0 {
       lines.append("the prefill pool handed over \(Units.bytes(statistics.handoverBytes))")
     }
@@ -362,6 +376,14 @@ struct ExecCommand: ParsableCommand {
       "decode_seconds": .real(statistics.decodeSeconds),
       "acceptance_rate": statistics.acceptanceRate.map(Document.real),
       "handover_bytes": .int(statistics.handoverBytes),
+      "first_token_seconds": .real(statistics.firstTokenSeconds),
+      "experts": statistics.experts.map { experts in
+        .object([
+          "hits": .int(experts.hits), "misses": .int(experts.misses),
+          "bytes": .int(experts.bytes), "stall_seconds": .real(experts.stallSeconds),
+          "memory_bytes": .int(statistics.expertBytes),
+        ])
+      },
       "batch_balance": statistics.routedBalance.mean.map(Document.real),
       "batch_balance_even_shares": statistics.routedBalance.evenMean.map(Document.real),
       "dispatch_bytes": .int(
