@@ -112,7 +112,7 @@ let package = Package(
       dependencies: [
         "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPCompiler", "EPModelLoader",
         "EPHuggingFace", "EPReport", "EPRuntime", "EPBackend", "EPBackendCPU", "EPCheckpoint",
-        "EPReference", "EPPlacement", "EPPlugin",
+        "EPReference", "EPPlacement", "EPPlugin", "EPExport", "EPBackendMPI",
         "EPTokenizer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
@@ -130,6 +130,16 @@ let package = Package(
         "EPReport", "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan", "EPTestSupport",
       ],
       swiftSettings: strict),
+
+    // Plans for the engines people deploy: launch commands, manifests, preflight checks.
+    .target(
+      name: "EPExport", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPPlacement"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EPExportTests",
+      dependencies: [
+        "EPExport", "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan", "EPTestSupport",
+      ], swiftSettings: strict),
 
     // Checkpoints: safetensors files, mapped and read by slice; the conversions are C.
     .target(name: "CEPCheckpoint", cSettings: strictC),
@@ -162,6 +172,17 @@ let package = Package(
     .target(
       name: "EPBackendCPU", dependencies: ["CEPKernels", "EPModel", "EPBackend"],
       path: "plugins/cpu", swiftSettings: strict),
+
+    // Ranks as MPI processes; MPI itself is loaded at run time, see plugins/mpi/build.
+    .target(name: "CEPMPI", cSettings: strictC),
+    .target(
+      name: "EPBackendMPI", dependencies: ["CEPMPI", "EPModel", "EPIR", "EPBackend"],
+      path: "plugins/mpi/Sources", swiftSettings: strict),
+    // benchmarks/mpi.sh
+    .executableTarget(
+      name: "epc-bench-mpi",
+      dependencies: ["EPBackend", "EPBackendCPU", "EPBackendMPI", "EPIR", "EPModel"],
+      swiftSettings: strict),
 
     // Models out of Hugging Face configs.
     .target(name: "EPHuggingFace", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),

@@ -171,6 +171,8 @@ public enum BackendError: Error, Hashable, Sendable {
   case mismatch(rank: Int, reason: String)
   /// The backend gave up, in its own words.
   case failed(backend: String, reason: String)
+  /// Other processes cannot be reached.
+  case transport(String)
 }
 
 extension BackendError: CustomStringConvertible {
@@ -181,6 +183,7 @@ extension BackendError: CustomStringConvertible {
       return "the device cannot run '\(operation)': \(reason)"
     case .mismatch(let rank, let reason): return "rank \(rank): \(reason)"
     case .failed(let backend, let reason): return "the backend '\(backend)' failed: \(reason)"
+    case .transport(let reason): return reason
     }
   }
 }

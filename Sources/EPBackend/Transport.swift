@@ -50,4 +50,21 @@ public protocol Transport {
   ///   among them if it need not wait.
   /// - Throws: `BackendError.mismatch` where sides of a meeting do not go together.
   mutating func post(_ request: Request, from rank: Int) throws(BackendError) -> [Int]
+
+  /// Waits for other processes until a request of a rank of this one is complete. It is asked for when
+  /// all ranks of the process wait.
+  ///
+  /// - Returns: the ranks whose requests are complete; none where nothing can become so.
+  mutating func wait() throws(BackendError) -> [Int]
+}
+
+extension Transport {
+  /// Nothing completes later where all ranks are in one process.
+  public mutating func wait() throws(BackendError) -> [Int] { [] }
+}
+
+/// Processes that run one plan together, each some of its ranks.
+public protocol ProcessGroup {
+  /// Gives every process the bytes of every process, in the order of their ranks. All must call it.
+  func gather(_ bytes: [UInt8]) throws(BackendError) -> [[UInt8]]
 }

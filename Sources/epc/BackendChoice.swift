@@ -6,10 +6,12 @@ import EPPlugin
 enum BackendChoice {
   case cpu(CPUDevice)
   case reference
+  /// Each rank a process of its own, on the cpu device.
+  case mpi(CPUDevice)
   case plugin(PluginDevice)
 
   /// The backends that are built in.
-  static let builtIn = ["cpu", "reference"]
+  static let builtIn = ["cpu", "reference", "mpi"]
 
   /// Finds a backend, and tries a library in another process before it is loaded into this one.
   init(named name: String, cpu: CPUFlags, seconds: Int) throws(Diagnostics) {
@@ -18,7 +20,7 @@ enum BackendChoice {
     }
     let device = try cpu.device()
     if BackendChoice.builtIn.contains(name) {
-      self = name == "cpu" ? .cpu(device) : .reference
+      self = name == "cpu" ? .cpu(device) : name == "mpi" ? .mpi(device) : .reference
       return
     }
     do throws(PluginError) {
@@ -43,6 +45,7 @@ enum BackendChoice {
   var summary: String {
     switch self {
     case .cpu(let device): return device.summary
+    case .mpi(let device): return "mpi, each \(device.summary)"
     case .reference: return "reference, fp32"
     case .plugin(let device): return "\(device.name), \(device.precision.rawValue)"
     }

@@ -21,15 +21,18 @@ struct Epc: ParsableCommand {
     subcommands: [
       CompileCommand.self, ExecCommand.self, EstimateCommand.self, ShowCommand.self,
       BalanceCommand.self,
-      VerifyCommand.self, ModelCommand.self, ClustersCommand.self, CalibrateCommand.self,
+      VerifyCommand.self, ExportCommand.self, ModelCommand.self, ClustersCommand.self,
+      CalibrateCommand.self,
       ReferencesCommand.self, BackendsCommand.self,
     ])
 }
 
 /// Runs a command's work, printing diagnostics on stderr and ending with exit code 1 if it fails.
-func reporting(_ work: () throws(Diagnostics) -> Void) throws {
+///
+/// Of several processes that fail alike, one should say so: `isQuiet` is for the others.
+func reporting(isQuiet: Bool = false, _ work: () throws(Diagnostics) -> Void) throws {
   do throws(Diagnostics) { try work() } catch {
-    Terminal.error(error.description)
+    if !isQuiet { Terminal.error(error.description) }
     throw ExitCode(1)
   }
 }

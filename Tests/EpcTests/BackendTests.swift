@@ -87,7 +87,9 @@ import Testing
       let run = try epc(
         ["backends", "mine"], environment: ["EPC_BACKEND_PATH": path], directory: home)
       #expect(run.status == 1)
-      #expect(run.errors.contains("no backend is called 'mine'; known are cpu, reference"), "\(run.errors)")
+      #expect(
+        run.errors.contains("no backend is called 'mine'; known are cpu, reference"),
+        "\(run.errors)")
     }
     let found = try epc(["backends"], environment: ["EPC_BACKEND_PATH": home])
     #expect(found.status == 0)

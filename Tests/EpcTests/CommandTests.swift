@@ -5,7 +5,7 @@ import Testing
 @Suite struct CommandTests {
   @Test(arguments: [
     "compile", "exec", "estimate", "show", "balance", "verify", "model", "clusters", "calibrate",
-    "references", "backends",
+    "references", "export", "backends",
   ])
   func everySubcommandHasHelp(name: String) throws {
     let run = try epc([name, "--help"])
@@ -140,6 +140,36 @@ import Testing
     #expect(run.errors.contains(words), "\(run.errors)")
   }
 
+  @Test func aPlanIsCheckedAndWrittenForEngines() throws {
+    let folder = try Scratch()
+    let plan = folder.path("plan.json")
+    _ = try epc(["compile", "models/k2.swift", "-o", plan])
+    let verified = try epc(["verify", plan, "--for", "sglang"])
+    #expect(verified.status == 0 && verified.output.contains("64 heads over 1 tensor ranks"))
+    let launch = folder.path("launch")
+    let written = try epc(["export", plan, "--to", "sglang", "-o", launch, "--hosts", "a,b"])
+    #expect(written.status == 0, "\(written.errors)")
+    #expect(written.output.contains("unified-0-node-0 to unified-0-node-1, on a to b"))
+    let script = try String(contentsOfFile: launch + "/unified-0-node-1.sh", encoding: .utf8)
+    #expect(script.contains("--dist-init-addr a:20000") && script.contains("--node-rank 1"))
+    let refused = try epc(["export", plan, "--to", "vllm", "-o", launch])
+    #expect(refused.status == 1 && refused.errors.contains("none of this export's files"))
+    let data = try epc(["export", plan, "--to", "vllm", "--format", "json"])
+    #expect(try JSONSerialization.jsonObject(with: Data(data.output.utf8)) is [String: Any])
+    // More sequences than low-latency dispatch takes: refused, with the fix, and nothing written.
+    _ = try epc([
+      "compile", "models/k2.swift", "--phase", "decode", "--ep", "128", "--batch", "1100",
+      "--context", "512", "-o", plan,
+    ])
+    let other = folder.path("other")
+    let failed = try epc(["export", plan, "--to", "sglang", "-o", other])
+    #expect(failed.status == 1)
+    #expect(failed.errors.contains("[preflight-dispatch-tokens]"), "\(failed.errors)")
+    #expect(!FileManager.default.fileExists(atPath: other))
+    #expect(try epc(["verify", plan, "--for", "sglang"]).status == 1)
+    #expect(try epc(["verify", plan, "--for", "trtllm"]).status == 0)
+  }
+
   @Test func wrongFlagsEndWith64() throws {
     #expect(try epc(["compile", "models/tiny-k2.swift", "--ep", "x"]).status == 64)
     #expect(try epc(["nonsense"]).status == 64)
@@ -162,14 +192,16 @@ final class Scratch: Sendable {
 
 /// Runs the command that was built with the tests, in the package's folder.
 func epc(
-  _ arguments: [String], environment: [String: String] = [:], directory: String? = nil
+  _ arguments: [String], environment: [String: String] = [:], directory: String? = nil,
+  under launcher: [String] = []
 ) throws -> (status: Int32, output: String, errors: String) {
   let package = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent()
   let products = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
   let process = Process()
-  process.executableURL = products.appending(path: "epc")
-  process.arguments = arguments
+  let words = launcher + [products.appending(path: "epc").path()] + arguments
+  process.executableURL = URL(filePath: words[0])
+  process.arguments = Array(words.dropFirst())
   process.currentDirectoryURL = directory.map { URL(filePath: $0) } ?? package
   process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
   let (output, errors) = (Pipe(), Pipe())

@@ -3,24 +3,28 @@ internal import EPIR
 internal import EPModel
 public import EPPlan
 
-/// All ranks of a pool in this process, run in turn on one thread.
+/// The ranks of a pool that are in this process, all of them or some, run in turn on one thread.
 public final class PoolRunner<D: Device> {
   /// The pool.
   public let pool: Pool
-  /// The ranks, in order.
+  /// The ranks of this process, in order.
   public let ranks: [RankExecutor<D>]
-  /// How even the rows of batches were over ranks so far, by layer.
+  /// How even the rows of batches were over ranks so far, by layer; none where ranks of the pool are
+  /// in other processes.
   public private(set) var balance: [Int: RoutedBalance] = [:]
-  private var transport = InProcessTransport()
+  private var transport: any Transport
+  private let place: ProcessPlace?
 
-  /// Makes the ranks of a pool ready and loads their weights.
+  /// Makes the ranks of a pool ready and loads their weights: all ranks, or those of a process.
   public init(
-    _ plan: Plan, pool index: Int, device: D, weights: WeightStore
+    _ plan: Plan, pool index: Int, device: D, weights: WeightStore, place: ProcessPlace? = nil
   ) throws(ExecutionError) {
     pool = plan.pools[index]
+    self.place = place
+    transport = place?.transport ?? InProcessTransport()
     let prepared = try PreparedPool(plan, pool: index, device: device)
     var ranks: [RankExecutor<D>] = []
-    for rank in 0..<pool.mesh.ranks {
+    for rank in place?.ranks ?? 0..<pool.mesh.ranks {
       ranks.append(
         try RankExecutor(
           plan.instantiate(rank: rank, of: index), prepared: prepared, device: device,
@@ -35,22 +39,35 @@ public final class PoolRunner<D: Device> {
     for rank in ranks { try rank.begin(inputs[rank.program.coordinates.data]) }
     var ready = Array(ranks.indices.reversed())
     var finished = 0
-    while let next = ready.popLast() {
+    let first = ranks.first?.program.rank ?? 0
+    while finished < ranks.count {
+      guard let next = ready.popLast() else {
+        let complete = try transported { () throws(BackendError) in try transport.wait() }
+        if complete.isEmpty {
+          throw .deadlock(ranks: ranks.filter(\.isWaiting).map(\.program.rank))
+        }
+        ready += complete.reversed().map { $0 - first }
+        continue
+      }
       guard let request = try ranks[next].resume() else {
         finished += 1
         continue
       }
-      do { ready += try transport.post(request, from: next).reversed() } catch {
-        throw .backend(error)
+      let complete = try transported { () throws(BackendError) in
+        try transport.post(request, from: first + next)
+      }
+      ready += complete.reversed().map { $0 - first }
+    }
+    if place == nil {
+      for (layer, batches) in RoutedBalance.byLayer(ranks.map(\.batches)) {
+        balance[layer, default: RoutedBalance()] += batches
       }
     }
-    if finished < ranks.count {
-      throw .deadlock(ranks: ranks.indices.filter { ranks[$0].isWaiting })
-    }
-    for (layer, batches) in RoutedBalance.byLayer(ranks.map(\.batches)) {
-      balance[layer, default: RoutedBalance()] += batches
-    }
-    return inputs.indices.map { output(of: $0, sampled: inputs[$0].sampled) }
+    return try outputs(inputs)
+  }
+
+  private func transported<T>(_ work: () throws(BackendError) -> T) throws(ExecutionError) -> T {
+    do { return try work() } catch { throw .backend(error) }
   }
 
   /// Forgets a sequence.
@@ -58,21 +75,33 @@ public final class PoolRunner<D: Device> {
     for rank in ranks { rank.remove(sequence: sequence) }
   }
 
-  private func output(of group: Int, sampled: [Int]) -> StepOutput {
-    let last = ranks.filter {
-      $0.program.coordinates.stage == pool.mesh.pp - 1 && $0.program.coordinates.data == group
+  /// What the data groups' steps made, whichever processes their ranks are in.
+  private func outputs(_ inputs: [StepInput]) throws(ExecutionError) -> [StepOutput] {
+    let last = ranks.filter { $0.program.coordinates.stage == pool.mesh.pp - 1 }
+    var parts = last.map(RankOutput.init)
+    if let place {
+      var bytes: [UInt8] = []
+      for part in parts { part.append(to: &bytes) }
+      let all = try transported { () throws(BackendError) in try place.processes.gather(bytes) }
+      parts = []
+      for bytes in all {
+        guard let read = RankOutput.all(in: bytes) else {
+          throw .backend(.transport("another process sent results that cannot be read"))
+        }
+        parts += read
+      }
     }
-    var output = StepOutput(logits: [], sampled: sampled, hidden: [])
-    if let logits = last.first?.output("logits") {
-      output.logits = logits.place.floats
+    return inputs.indices.map { group in
+      var output = StepOutput(logits: [], sampled: inputs[group].sampled, hidden: [])
+      let own = parts.filter { $0.data == group }
+      output.logits = own.first?.logits ?? []
+      for part in own {
+        // Without tensor parallelism a rank has all rows, otherwise its own.
+        output.hidden += part.hidden
+        if part.hasAllRows { break }
+      }
+      return output
     }
-    for rank in last {
-      guard let hidden = rank.output("hidden") else { continue }
-      // Without tensor parallelism a rank has all rows, otherwise its own.
-      output.hidden += hidden.place.floats
-      if RowKind(hidden.type) == .tokens { break }
-    }
-    return output
   }
 
   /// States of a sequence that cannot be rolled back by position, to go back to.
@@ -92,7 +121,7 @@ public final class PoolRunner<D: Device> {
     }
   }
 
-  /// Rows and bytes that dispatch and combine moved so far, by layer.
+  /// Rows and bytes that dispatch and combine of this process's ranks moved so far, by layer.
   public var traffic: [Int: Traffic] {
     ranks.reduce(into: [:]) { sum, rank in
       for (layer, traffic) in rank.traffic { sum[layer, default: Traffic()] += traffic }

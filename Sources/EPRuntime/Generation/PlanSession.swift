@@ -17,20 +17,29 @@ public final class PlanSession<D: Device> {
   private let cache: ExpertCache?
   private let prefillPool: Int
   private let decodePool: Int
+  private let place: ProcessPlace?
 
-  /// Makes the ranks of all pools ready.
+  /// Makes the ranks of all pools ready, or those of this process where there are others.
   ///
-  /// The plan must have been verified.
+  /// The plan must have been verified. Over processes it has one pool: caches are handed over within
+  /// a process alone.
   ///
   /// - Parameter memory: bytes that weights, caches and arenas may take; what experts that are
   ///   streamed may take is what the rest leaves.
   public init(
-    _ plan: Plan, weights: WeightStore, device: D, memory: Int? = nil
+    _ plan: Plan, weights: WeightStore, device: D, place: ProcessPlace? = nil, memory: Int? = nil
   ) throws(ExecutionError) {
     self.plan = plan
+    self.place = place
+    if place != nil && plan.pools.count > 1 {
+      throw .request(
+        "the plan has \(plan.pools.count) pools, and caches are not handed over between processes; "
+          + "compile with '--phase unified'")
+    }
     var pools: [PoolRunner<D>] = []
     for index in plan.pools.indices {
-      pools.append(try PoolRunner(plan, pool: index, device: device, weights: weights))
+      pools.append(
+        try PoolRunner(plan, pool: index, device: device, weights: weights, place: place))
     }
     self.pools = pools
     weightBytes = weights.bytes
@@ -81,6 +90,13 @@ public final class PlanSession<D: Device> {
       result.statistics.experts = cache.statistics
       result.statistics.expertBytes = cache.peak
     }
+    if let place {
+      // Each process knows of its own ranks.
+      do {
+        let all = try place.processes.gather(TrafficTable.bytes(of: result.statistics.traffic))
+        result.statistics.traffic = TrafficTable.sum(all, pools: plan.pools.count)
+      } catch { throw .backend(error) }
+    }
     return result
   }
 
@@ -99,6 +115,10 @@ public final class PlanSession<D: Device> {
       request.modalities.map(\.count) != request.prompts.map(\.count)
     {
       throw .request("modalities are one number for each token of each prompt")
+    }
+    if place != nil && !request.kept.isDisjoint(with: [.routing, .hidden]) {
+      throw .request(
+        "routing and hidden states are kept where all ranks are in one process; run on cpu")
     }
     let needsDrafts = request.speculate > 0 || request.kept.contains(.drafts)
     if request.speculate < 0 {

@@ -24,6 +24,7 @@ struct ExecCommand: ParsableCommand {
         epc exec plan.json --weights checkpoint/ --prompt "The capital of France is"
         epc exec plan.json --weights synthetic:1 --tokens 1,2,3 --generate 16
         epc exec plan.json --weights checkpoint/ --tokens-file prompts.json --output out.safetensors
+        mpirun -n 8 epc exec plan.json --backend mpi --weights checkpoint/ --tokens 1,2,3
       """)
 
   @Argument(help: "The plan.")
@@ -34,8 +35,11 @@ struct ExecCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "What runs the operations: cpu, the slow and obvious 'reference', or a library.",
-      discussion: "A library is a path such as ./libmine.so; 'epc backends' lists installed ones."))
+      "What runs the plan: cpu, the slow and obvious 'reference', mpi, or a library.",
+      discussion: """
+        With mpi each rank is a process of its own, started by mpirun. A library is a path such as \
+        ./libmine.so; 'epc backends' lists installed ones.
+        """))
   var backend: String = "cpu"
 
   @Option(help: "How many seconds one call of a library may take.")
@@ -95,7 +99,7 @@ struct ExecCommand: ParsableCommand {
   var format: OutputFormat = .text
 
   func run() throws {
-    try reporting { () throws(Diagnostics) in
+    try reporting(isQuiet: backend == "mpi" && !MPIRun.isFirst) { () throws(Diagnostics) in
       let backend = try BackendChoice(named: backend, cpu: cpu, seconds: backendTimeout)
       let kept = try keptData()
       let sampling = try self.sampling()
@@ -115,6 +119,8 @@ struct ExecCommand: ParsableCommand {
         switch backend {
         case .cpu(let device): try compare(plan, source, request, device)
         case .reference: try compare(plan, source, request, ReferenceDevice())
+        case .mpi:
+          throw Diagnostics("flag", "'--check' runs in one process; leave out '--backend mpi'")
         case .plugin(let device): try compare(plan, source, request, device)
         }
         return
@@ -123,6 +129,11 @@ struct ExecCommand: ParsableCommand {
       switch backend {
       case .cpu(let device): result = try run(plan, source, request, device, memory: memory)
       case .reference: result = try run(plan, source, request, ReferenceDevice())
+      case .mpi(let device):
+        let job = MPIRun(plan: plan, source: source, request: request, device: device)
+        // The others have had their part.
+        guard let made = try job.run() else { return }
+        result = made
       case .plugin(let device): result = try run(plan, source, request, device)
       }
       if let output {
