@@ -23,7 +23,7 @@ struct Epc: ParsableCommand {
       BalanceCommand.self,
       VerifyCommand.self, ExportCommand.self, ModelCommand.self, ClustersCommand.self,
       CalibrateCommand.self,
-      ReferencesCommand.self, BackendsCommand.self,
+      ReferencesCommand.self, BackendsCommand.self, BenchCommand.self,
     ])
 }
 
