@@ -23,6 +23,7 @@ struct Epc: ParsableCommand {
       BalanceCommand.self, SearchCommand.self, ValidateCommand.self,
       VerifyCommand.self, ExportCommand.self, ModelCommand.self, ClustersCommand.self,
       CalibrateCommand.self, ReferencesCommand.self, BackendsCommand.self, ConformanceCommand.self,
+      BenchCommand.self,
     ])
 }
 

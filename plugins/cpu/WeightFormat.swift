@@ -1,6 +1,5 @@
 internal import CEPKernels
-internal import EPBackend
-internal import EPModel
+public import EPModel
 
 /// How matrices are kept in memory; sums are fp32 whatever it is.
 public enum WeightFormat: String, CaseIterable, Sendable {
@@ -33,6 +32,18 @@ public enum WeightFormat: String, CaseIterable, Sendable {
     case .expert: return self
     case .linear, .embedding: return self == .mxfp4 ? .bf16 : self
     case .router, .vector, .constant, nil: return .fp32
+    }
+  }
+}
+
+extension WeightFormat {
+  /// Bytes of an element of a large matrix that is for this, scales included.
+  public func bytesPerElement(of role: WeightDeclaration.Role) -> Double {
+    switch format(of: role) {
+    case .fp32: return 4
+    case .bf16: return 2
+    case .int8, .fp8: return 132.0 / 128
+    case .mxfp4: return 68.0 / 128
     }
   }
 }

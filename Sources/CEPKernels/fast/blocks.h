@@ -18,7 +18,7 @@ enum {
   /// Inputs in between going back to the result for floats: the block of weights stays in the
   /// first-level cache for all rows.
   EPC_BLOCK_F32 = 256,
-  EPC_BLOCK_BF16 = 256,
+  EPC_BLOCK_BF16 = 512,
 };
 
 /// A block of a panel's weights, `[inputs, width]`, and the rows it is multiplied with.
@@ -104,6 +104,10 @@ typedef struct {
                float *y);
   /// Brings a head's state up to date and reads it. `added` is room for a value.
   void (*recur)(const epc_recurrence *recurrence, float *state, float *added, float *y);
+  /// The nearest bf16 of each real.
+  void (*to_bf16)(const float *x, size_t count, uint16_t *y);
+  /// Multiply and add reals, bf16 and bytes in registers; return how many operations they did.
+  double (*rates[3])(size_t steps);
 } epc_kernels;
 
 extern const epc_kernels epc_kernels_portable;
@@ -112,6 +116,12 @@ extern const epc_kernels epc_kernels_avx2;
 extern const epc_kernels epc_kernels_avx512;
 extern const epc_kernels epc_kernels_vnni;
 #endif
+
+/// `bf16` for EPC_LEVEL_AMX, whose rows are prepared in row-major order.
+void epc_block_tiles(const epc_block *block);
+
+/// The rate of `epc_block_tiles` as `rates` have it.
+double epc_multiply_tiles(size_t steps);
 
 /// The kernels of a level.
 const epc_kernels *epc_kernels_of(epc_level level);
@@ -132,8 +142,9 @@ size_t epc_panel_width(size_t out, size_t panel);
 size_t epc_prepared_bytes(epc_format format, size_t in);
 
 /// Rows of a matrix, ordered for kernels: blocks of up to EPC_ROWS rows as `epc_row_blocks` cuts
-/// them, and in a block input by input. `row` is room for a row of padded inputs.
-void epc_prepare(epc_format format, const float *x, size_t x_stride, const int32_t *index,
+/// them, and in a block input by input, or row by row for tiles. `row` is room for a row of padded
+/// inputs.
+void epc_prepare(const epc_kernels *kernels, epc_format format, bool for_tiles, const float *x, size_t x_stride, const int32_t *index,
                  size_t in, size_t rows, size_t first_block, size_t end_block, float *row,
                  void *prepared);
 

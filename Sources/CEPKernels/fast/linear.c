@@ -10,6 +10,7 @@ enum { AHEAD = 4096 };
 typedef struct {
   epc_pool *pool;
   const epc_kernels *kernels;
+  bool has_tiles;
   const epc_linear *linear;
   const float *x;
   const int32_t *x_index;
@@ -84,7 +85,7 @@ static void prepare(void *context, size_t index, size_t worker) {
     const size_t first = from > before ? from - before : 0;
     const size_t end = to - before < blocks ? to - before : blocks;
     if (first < end) {
-      epc_prepare(l->format, x + start * x_stride, x_stride, x_index, l->in, rows, first, end, row,
+      epc_prepare(run->kernels, l->format, run->has_tiles, x + start * x_stride, x_stride, x_index, l->in, rows, first, end, row,
                   prepared + start * run->row_bytes);
     }
     before += blocks;
@@ -98,6 +99,14 @@ typedef struct {
   size_t width;
   const char *weights;
 } panel;
+
+static void multiply_bf16(const panel *p) {
+  if (p->run->has_tiles) {
+    epc_block_tiles(&p->block);
+  } else {
+    p->run->kernels->bf16(&p->block);
+  }
+}
 
 static void multiply_plain(panel *p, bool is_f32) {
   const run *run = p->run;
@@ -113,7 +122,11 @@ static void multiply_plain(panel *p, bool is_f32) {
     p->block.is_first = k == 0;
     const size_t ahead = p->block.rows <= 2 * EPC_ROWS ? AHEAD : p->block.inputs * size * p->width;
     p->block.next = (const char *)p->block.weights + ahead;
-    (is_f32 ? run->kernels->f32 : run->kernels->bf16)(&p->block);
+    if (is_f32) {
+      run->kernels->f32(&p->block);
+    } else {
+      multiply_bf16(p);
+    }
   }
 }
 
@@ -139,7 +152,7 @@ static void multiply_groups(panel *p) {
       run->kernels->expand_fp8(group + 4 * p->width, p->block.vectors, expanded);
       p->block.weights = expanded;
       p->block.offset = g * 2 * EPC_GROUP;
-      run->kernels->bf16(&p->block);
+      multiply_bf16(p);
     } else {
       run->kernels->expand_mxfp4(group + 4 * p->width, p->block.vectors, expanded);
       p->block.inputs = EPC_MICRO_GROUP;
@@ -217,6 +230,7 @@ bool epc_linear_run(epc_pool *pool, epc_level level, const epc_linear *linear, c
   run run = {
       .pool = pool,
       .kernels = epc_kernels_of(level),
+      .has_tiles = level == EPC_LEVEL_AMX,
       .linear = linear,
       .x = x,
       .x_index = x_index,

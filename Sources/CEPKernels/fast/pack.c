@@ -108,8 +108,10 @@ static void pack_output(epc_format format, const float *x, size_t in, size_t wid
     return;
   }
   uint16_t *to = (uint16_t *)panel + 2 * lane;
-  for (size_t k = 0; k < in; k++) to[k / 2 * 2 * width + k % 2] = epc_to_bf16(x[k]);
-  if (in % 2 == 1) to[(in - 1) * width + 1] = 0;
+  const size_t padded = epc_padded_inputs(format, in);
+  for (size_t k = 0; k < padded; k++) {
+    to[k / 2 * 2 * width + k % 2] = k < in ? epc_to_bf16(x[k]) : 0;
+  }
 }
 
 void epc_pack(epc_format format, const float *weight, size_t out, size_t in, size_t first,

@@ -78,4 +78,30 @@ static void expand_mxfp4(const uint8_t *group, size_t vectors, uint32_t *fours) 
   }
 }
 
+static double multiply_bf16(size_t steps) {
+  __m512 sums[14];
+  __m512bh factor = (__m512bh)_mm512_set1_epi32(0x3f803f80);
+  UNROLL for (int i = 0; i < 14; i++) sums[i] = _mm512_setzero_ps();
+  for (size_t k = 0; k < steps; k++) {
+    UNROLL for (int i = 0; i < 14; i++) sums[i] = _mm512_dpbf16_ps(sums[i], factor, factor);
+    __asm__ volatile("" : "+v"(factor));
+  }
+  float kept = 0;
+  UNROLL for (int i = 0; i < 14; i++) kept += _mm512_cvtss_f32(sums[i]);
+  return kept > -1 ? 64.0 * 14 * (double)steps : 0;
+}
+
+static double multiply_bytes(size_t steps) {
+  __m512i sums[14];
+  __m512i factor = _mm512_set1_epi32(0x01010101);
+  UNROLL for (int i = 0; i < 14; i++) sums[i] = _mm512_setzero_si512();
+  for (size_t k = 0; k < steps; k++) {
+    UNROLL for (int i = 0; i < 14; i++) sums[i] = _mm512_dpbusd_epi32(sums[i], factor, factor);
+    __asm__ volatile("" : "+v"(factor));
+  }
+  int kept = 1;
+  UNROLL for (int i = 0; i < 14; i++) kept |= _mm512_cvtsi512_si32(sums[i]);
+  return kept != 0 ? 128.0 * 14 * (double)steps : 0;
+}
+
 #endif

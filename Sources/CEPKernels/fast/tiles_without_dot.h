@@ -70,4 +70,8 @@ static void expand_mxfp4(const uint8_t *group, size_t vectors, uint32_t *fours) 
   }
 }
 
+// Without dot products everything is multiplied as reals or as words.
+#define multiply_bf16 multiply_reals
+#define multiply_bytes multiply_reals
+
 #endif

@@ -153,4 +153,13 @@ void epc_rope_run(const float *x, size_t rows, size_t vectors, size_t size, size
 /// y[i] = join(a[i], b[i]).
 void epc_join_run(epc_join join, const float *a, const float *b, size_t count, float *y);
 
+// MARK: Floors
+
+/// Operations a second that all threads of a pool do on numbers in registers, as kernels of a format
+/// do them: two for a product and a sum.
+double epc_peak_rate(epc_pool *pool, epc_level level, epc_format format);
+
+/// Bytes a second that all threads of a pool read of `bytes` bytes, in the faster of `rounds` rounds.
+double epc_read_rate(epc_pool *pool, const void *memory, size_t bytes, size_t rounds);
+
 #endif

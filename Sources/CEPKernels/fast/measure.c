@@ -1,0 +1,79 @@
+// What a machine can do at most, to measure kernels by.
+#include <time.h>
+
+#include "blocks.h"
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+typedef struct {
+  double (*multiply)(size_t steps);
+  size_t steps;
+  double operations;
+} rate;
+
+static void multiply(void *context, size_t index, size_t worker) {
+  (void)worker;
+  rate *r = context;
+  const double made = r->multiply(r->steps);
+  if (index == 0) r->operations = made;
+}
+
+double epc_peak_rate(epc_pool *pool, epc_level level, epc_format format) {
+  const bool is_bytes = format == EPC_FORMAT_INT8 || format == EPC_FORMAT_MXFP4;
+  const bool has_words = is_bytes && level < EPC_LEVEL_VNNI;
+  const size_t number = format == EPC_FORMAT_F32 || has_words ? 0 : is_bytes ? 2 : 1;
+  const bool has_tiles = level == EPC_LEVEL_AMX && number == 1;
+  rate r = {
+      .multiply = has_tiles ? epc_multiply_tiles : epc_kernels_of(level)->rates[number],
+      .steps = has_tiles ? 100000 : 500000,
+  };
+  const size_t threads = epc_pool_threads(pool);
+  double best = 0;
+  for (int round = 0; round < 5; round++) {
+    const double start = now();
+    epc_pool_run(pool, threads, multiply, &r);
+    const double rate = r.operations * (double)threads / (now() - start);
+    if (rate > best) best = rate;
+  }
+  // Activations of 16 bits are two digits: two products of bytes make one.
+  return number == 2 ? best / 2 : best;
+}
+
+enum { PIECE = 1 << 20 };
+
+typedef struct {
+  const char *memory;
+  size_t bytes;
+} reading;
+
+static void read_piece(void *context, size_t index, size_t worker) {
+  (void)worker;
+  const reading *r = context;
+  const char *piece = r->memory + index * PIECE;
+  const size_t bytes = r->bytes - index * PIECE < PIECE ? r->bytes - index * PIECE : PIECE;
+  uint64_t sums[8] = {0};
+  for (size_t i = 0; i + 64 <= bytes; i += 64) {
+    __builtin_prefetch(piece + i + 4096, 0, 2);
+    for (size_t k = 0; k < 8; k++) sums[k] ^= ((const uint64_t *)(piece + i))[k];
+  }
+  uint64_t all = 0;
+  for (size_t k = 0; k < 8; k++) all ^= sums[k];
+  // The sum must be seen to be used.
+  __asm__ volatile("" ::"r"(all));
+}
+
+double epc_read_rate(epc_pool *pool, const void *memory, size_t bytes, size_t rounds) {
+  reading r = {.memory = memory, .bytes = bytes};
+  double best = 0;
+  for (size_t round = 0; round < rounds; round++) {
+    const double start = now();
+    epc_pool_run(pool, (bytes + PIECE - 1) / PIECE, read_piece, &r);
+    const double rate = (double)bytes / (now() - start);
+    if (rate > best) best = rate;
+  }
+  return best;
+}

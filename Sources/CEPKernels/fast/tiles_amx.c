@@ -1,0 +1,200 @@
+// Products of bf16 on the tile registers of AMX.
+//
+// A tile of weights is 16 pairs of inputs by 16 outputs, just as panels hold them; a tile of rows is
+// up to 16 rows by 32 inputs, so rows are prepared in row-major order here. A result adds 32 inputs
+// at a time, whatever rows there are beside it.
+#include "blocks.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <string.h>
+
+#define TILES __attribute__((target("amx-tile,amx-bf16,avx512f")))
+
+enum {
+  TILE_ROWS = 16,
+  TILE_INPUTS = 32,
+  /// Bytes from one step's weights to the next, for a panel of 64 outputs, in lines.
+  STEP_LINES = 64,
+};
+
+typedef struct {
+  uint8_t palette, start_row, reserved[14];
+  uint16_t columns[16];
+  uint8_t rows[16];
+} config;
+
+/// Sums in tiles 0 to 3, rows in 4 and 5, weights in 6 and 7. Rows that are not there are left out.
+TILES static void configure(size_t upper, size_t lower) {
+  _Alignas(64) config c = {.palette = 1};
+  for (int i = 0; i < 8; i++) c.columns[i] = 64;
+  c.rows[0] = c.rows[1] = c.rows[4] = (uint8_t)upper;
+  c.rows[2] = c.rows[3] = c.rows[5] = (uint8_t)lower;
+  c.rows[6] = c.rows[7] = TILE_ROWS;
+  _tile_loadconfig(&c);
+}
+
+/// All four tiles of sums have the same rows: 16 outputs each.
+TILES static void configure_wide(size_t rows) {
+  _Alignas(64) config c = {.palette = 1};
+  for (int i = 0; i < 8; i++) c.columns[i] = 64;
+  for (int i = 0; i < 5; i++) c.rows[i] = (uint8_t)rows;
+  c.rows[5] = c.rows[6] = c.rows[7] = TILE_ROWS;
+  _tile_loadconfig(&c);
+}
+
+/// Up to 16 rows and a panel of 64 outputs, weights read once from one end to the other.
+TILES static void multiply_wide(const epc_block *b, size_t first, size_t rows, float *sums,
+                                size_t stride, bool is_first) {
+  configure_wide(rows);
+  const size_t bytes = stride * sizeof(float);
+  if (is_first) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  } else {
+    _tile_loadd(0, sums, bytes);
+    _tile_loadd(1, sums + 16, bytes);
+    _tile_loadd(2, sums + 32, bytes);
+    _tile_loadd(3, sums + 48, bytes);
+  }
+  const char *x = b->prepared + first * b->row_bytes + b->offset;
+  const uint32_t *w = b->weights;
+  const size_t w_bytes = b->stride * 4;
+  for (size_t k = 0; k < b->inputs; k += TILE_INPUTS) {
+    const char *next = b->next + k * 2 * b->stride;
+    for (size_t l = 0; l < STEP_LINES; l++) __builtin_prefetch(next + 64 * l, 0, 2);
+    _tile_loadd(4, x + 2 * k, b->row_bytes);
+    const uint32_t *now = w + k / 2 * b->stride;
+    _tile_loadd(5, now, w_bytes);
+    _tile_dpbf16ps(0, 4, 5);
+    _tile_loadd(6, now + 16, w_bytes);
+    _tile_dpbf16ps(1, 4, 6);
+    _tile_loadd(7, now + 32, w_bytes);
+    _tile_dpbf16ps(2, 4, 7);
+    _tile_loadd(5, now + 48, w_bytes);
+    _tile_dpbf16ps(3, 4, 5);
+  }
+  _tile_stored(0, sums, bytes);
+  _tile_stored(1, sums + 16, bytes);
+  _tile_stored(2, sums + 32, bytes);
+  _tile_stored(3, sums + 48, bytes);
+}
+
+/// Up to 32 rows and one or two vectors of outputs.
+TILES static void multiply(const epc_block *b, size_t first, size_t rows, size_t vector,
+                           float *sums, size_t stride, bool is_first) {
+  const bool is_double = b->vectors - vector > 1;
+  const bool is_tall = rows > TILE_ROWS;
+  configure(is_tall ? TILE_ROWS : rows, is_tall ? rows - TILE_ROWS : rows);
+  const size_t bytes = stride * sizeof(float);
+  float *lower = sums + TILE_ROWS * stride;
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  if (!is_first) {
+    _tile_loadd(0, sums, bytes);
+    if (is_double) _tile_loadd(1, sums + 16, bytes);
+    if (is_tall) _tile_loadd(2, lower, bytes);
+    if (is_tall && is_double) _tile_loadd(3, lower + 16, bytes);
+  }
+  const char *x = b->prepared + first * b->row_bytes + b->offset;
+  const uint32_t *w = (const uint32_t *)b->weights + 16 * vector;
+  const size_t w_bytes = b->stride * 4;
+  if (is_double && is_tall) {
+    for (size_t k = 0; k < b->inputs; k += TILE_INPUTS) {
+      const uint32_t *now = w + k / 2 * b->stride;
+      _tile_loadd(4, x + 2 * k, b->row_bytes);
+      _tile_loadd(6, now, w_bytes);
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_loadd(7, now + 16, w_bytes);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_loadd(5, x + TILE_ROWS * b->row_bytes + 2 * k, b->row_bytes);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  } else {
+    for (size_t k = 0; k < b->inputs; k += TILE_INPUTS) {
+      const uint32_t *now = w + k / 2 * b->stride;
+      _tile_loadd(4, x + 2 * k, b->row_bytes);
+      _tile_loadd(6, now, w_bytes);
+      _tile_dpbf16ps(0, 4, 6);
+      if (is_double) {
+        _tile_loadd(7, now + 16, w_bytes);
+        _tile_dpbf16ps(1, 4, 7);
+      }
+      if (is_tall) {
+        _tile_loadd(5, x + TILE_ROWS * b->row_bytes + 2 * k, b->row_bytes);
+        _tile_dpbf16ps(2, 5, 6);
+      }
+    }
+  }
+  _tile_stored(0, sums, bytes);
+  if (is_double) _tile_stored(1, sums + 16, bytes);
+  if (is_tall) _tile_stored(2, lower, bytes);
+  if (is_tall && is_double) _tile_stored(3, lower + 16, bytes);
+}
+
+/// Adds the sums of a block, each times its scale.
+TILES static void add_scaled(const epc_block *b, size_t first, size_t rows, size_t vector,
+                             size_t vectors, const float *made, size_t stride) {
+  for (size_t v = 0; v < vectors; v++) {
+    const __m512 scale = _mm512_loadu_ps(b->scales + 16 * (vector + v));
+    for (size_t r = 0; r < rows; r++) {
+      float *at = b->sums + (first + r) * b->sums_stride + 16 * (vector + v);
+      const __m512 old = b->is_first ? _mm512_setzero_ps() : _mm512_loadu_ps(at);
+      const __m512 now = _mm512_loadu_ps(made + r * stride + 16 * v);
+      _mm512_storeu_ps(at, _mm512_fmadd_ps(now, scale, old));
+    }
+  }
+}
+
+TILES void epc_block_tiles(const epc_block *b) {
+  _Alignas(64) float made[2 * TILE_ROWS * EPC_PANEL];
+  const bool is_scaled = b->scales != NULL;
+  if (b->rows <= TILE_ROWS && b->vectors == 4) {
+    float *sums = is_scaled ? made : b->sums;
+    multiply_wide(b, 0, b->rows, sums, is_scaled ? EPC_PANEL : b->sums_stride,
+                  is_scaled || b->is_first);
+    if (is_scaled) add_scaled(b, 0, b->rows, 0, 4, made, EPC_PANEL);
+    _tile_release();
+    return;
+  }
+  // Two vectors of weights at a time stay in the first-level cache for all rows.
+  for (size_t v = 0; v < b->vectors; v += 2) {
+    const size_t vectors = b->vectors - v < 2 ? 1 : 2;
+    for (size_t r = 0; r < b->rows; r += 2 * TILE_ROWS) {
+      const size_t rows = b->rows - r < 2 * TILE_ROWS ? b->rows - r : 2 * TILE_ROWS;
+      float *sums = is_scaled ? made : b->sums + r * b->sums_stride + 16 * v;
+      multiply(b, r, rows, v, sums, is_scaled ? 32 : b->sums_stride, is_scaled || b->is_first);
+      if (is_scaled) add_scaled(b, r, rows, v, vectors, made, 32);
+    }
+  }
+  _tile_release();
+}
+
+TILES double epc_multiply_tiles(size_t steps) {
+  static const uint16_t zeros[TILE_ROWS * TILE_INPUTS];
+  configure(TILE_ROWS, TILE_ROWS);
+  for (size_t k = 0; k < steps; k++) {
+    if (k == 0) {
+      _tile_loadd(4, zeros, 64);
+      _tile_loadd(5, zeros, 64);
+      _tile_loadd(6, zeros, 64);
+      _tile_loadd(7, zeros, 64);
+    }
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_release();
+  return 4.0 * 2 * TILE_ROWS * TILE_ROWS * TILE_INPUTS * (double)steps;
+}
+#else
+void epc_block_tiles(const epc_block *b) { (void)b; }
+
+double epc_multiply_tiles(size_t steps) { return (double)steps; }
+#endif

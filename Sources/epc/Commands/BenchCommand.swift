@@ -1,0 +1,259 @@
+import ArgumentParser
+import EPBackendCPU
+import EPCompiler
+import EPCost
+import EPIR
+import EPJSON
+import EPModel
+import EPPlan
+import EPReport
+import EPRuntime
+import Glibc
+
+struct BenchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Measure the CPU: kernels, or a model, beside what the machine can do at most.",
+    discussion: """
+      Floors are measured in the same run: how fast the threads multiply numbers in registers, and \
+      how fast they read memory. A share of 1 is the floor. Without '--model' matrix products are \
+      measured, with it prompts and decoding with random weights.
+
+        epc bench
+        epc bench --dtype bf16 --model benchmarks/mid/config.json --batch 16
+      """)
+
+  @OptionGroup
+  var cpu: CPUFlags
+
+  @Option(help: "A model to measure, with random weights: what 'epc compile' takes.")
+  var model: String?
+
+  @Option(help: "Tokens of a prompt.")
+  var prompt: Int = 512
+
+  @Option(help: "Tokens to make for each prompt.")
+  var decode: Int = 64
+
+  @Option(help: "Prompts at a time.")
+  var batch: Int = 1
+
+  @Option(help: "What to print: text or json.")
+  var format: OutputFormat = .text
+
+  func run() throws {
+    try reporting { () throws(Diagnostics) in
+      for (flag, value) in [("--prompt", prompt), ("--decode", decode), ("--batch", batch)]
+      where !(1...1_000_000).contains(value) {
+        throw Diagnostics("flag", "'\(flag) \(value)'; it is from 1 to 1000000")
+      }
+      let device = try cpu.device()
+      let benchmark = CPUBenchmark(device)
+      if let model {
+        try measure(model, device, benchmark)
+      } else {
+        try measureKernels(device, benchmark)
+      }
+    }
+  }
+
+  // MARK: Kernels
+
+  private func measureKernels(
+    _ device: CPUDevice, _ benchmark: CPUBenchmark
+  ) throws(Diagnostics) {
+    var rows: [CPUBenchmark.Row] = []
+    let shapes = [(1024, 1024), (512, 7168), (4096, 2048)]
+    for weights in WeightFormat.allCases {
+      for (out, contracted) in shapes {
+        for count in [1, 4, 16, 64, 512] {
+          rows.append(
+            benchmark.measure(weights, rows: count, out: out, contracted: contracted))
+        }
+      }
+      for tokens in [1, 16, 256] {
+        rows.append(
+          benchmark.measure(weights, rows: 8 * tokens, out: 512, contracted: 1024, experts: 64))
+      }
+    }
+    if format == .json {
+      try show(device, benchmark, "products", .list(rows.map(\.document)))
+      return
+    }
+    Terminal.print(floors(device, benchmark))
+    var table = [["weights", "rows", "out x in", "experts", "GFLOP/s", "GB/s", "of the floor"]]
+    for row in rows {
+      table.append([
+        row.weights.rawValue, "\(row.rows)", "\(row.out) x \(row.contracted)",
+        "\(row.experts)", number(row.operations / 1e9), number(row.bytes / 1e9),
+        number(row.share, 2),
+      ])
+    }
+    Terminal.print(aligned(table))
+  }
+
+  // MARK: A model
+
+  private func measure(
+    _ path: String, _ device: CPUDevice, _ benchmark: CPUBenchmark
+  ) throws(Diagnostics) {
+    let plan = try self.plan(path)
+    let result: GenerationResult
+    do throws(ExecutionError) {
+      let store: WeightStore
+      do throws(WeightError) { store = try WeightStore(.synthetic(seed: 1), for: plan) } catch {
+        throw .weights(error)
+      }
+      let session = try PlanSession(plan, weights: store, device: device)
+      let prompts = (0..<batch).map { number in
+        (0..<prompt).map { Int32(($0 * 7919 + number * 104_729) % plan.model.vocabulary) }
+      }
+      // Once to warm caches and threads.
+      _ = try session.generate(GenerationRequest(prompts: [[1, 2, 3]], count: 2))
+      result = try session.generate(GenerationRequest(prompts: prompts, count: decode))
+    } catch { throw Diagnostics("bench", error.description) }
+    let statistics = result.statistics
+    let steps = Double(max(decode - 1, 1))
+    let bytes = plan.bytesRead(byTokens: batch, weights: device.weights)
+    let floor = bytes / benchmark.readRate
+    let decodeStep = statistics.decodeSeconds / steps
+    let prefillRate = Double(statistics.promptTokens) / statistics.prefillSeconds
+    let operations = 2 * Double(plan.model.activatedParameters) * prefillRate
+    let peak = benchmark.peaks[device.weights] ?? 1
+    let decodeRate = Double(batch) / decodeStep
+    if format == .json {
+      try show(
+        device, benchmark, "model",
+        .object([
+          "name": .text(plan.model.name), "prompt": .int(prompt), "batch": .int(batch),
+          "decode": .int(decode), "prefill_tokens_per_second": .real(prefillRate),
+          "prefill_share_of_peak": .real(operations / peak),
+          "decode_tokens_per_second": .real(decodeRate),
+          "decode_bytes_per_step": .real(bytes),
+          "decode_share_of_floor": .real(floor / decodeStep),
+          "weight_bytes": .int(statistics.weightBytes),
+        ]))
+      return
+    }
+    Terminal.print(floors(device, benchmark))
+    Terminal.print(
+      aligned([
+        ["", "tokens/s", "floor", "of the floor"],
+        [
+          "prompts of \(prompt)", number(prefillRate),
+          "\(number(prefillRate * peak / operations)) tokens/s",
+          number(operations / peak, 2),
+        ],
+        [
+          "decoding \(batch)", number(decodeRate),
+          "\(Units.bytes(Int(bytes))) a step, \(number(Double(batch) / floor)) tokens/s",
+          number(floor / decodeStep, 2),
+        ],
+      ]))
+  }
+
+  private func plan(_ path: String) throws(Diagnostics) -> Plan {
+    let program = try LoadedModel.load(path).program
+    let catalog = HardwareCatalog.standard(
+      environment: Terminal.environment, executable: Terminal.executable)
+    var hardware = try catalog.hardware(named: "h200")
+    hardware.memoryBytes = 1 << 50
+    var pool = CompileRequest.PoolRequest(.unified)
+    (pool.pp, pool.dp, pool.tp, pool.ep) = (1, 1, 1, 1)
+    pool.batch = batch
+    pool.tokensPerDevice = max(min(prompt * batch, 4096), batch)
+    pool.samples = batch
+    var request = CompileRequest(hardware: hardware, pools: [pool])
+    request.context = prompt + decode
+    request.cluster = Cluster(hardware, devices: 1)
+    return try Compiler.compile(Compilation(program, request))
+  }
+
+  // MARK: Output
+
+  private func floors(_ device: CPUDevice, _ benchmark: CPUBenchmark) -> String {
+    let peaks = WeightFormat.allCases.map { weights in
+      "\(weights.rawValue) \(number((benchmark.peaks[weights] ?? 0) / 1e9))"
+    }
+    return "\(device.summary)\nfloors: reads \(number(benchmark.readRate / 1e9, 1)) GB/s; "
+      + "products in GFLOP/s: \(peaks.joined(separator: ", "))\n"
+  }
+
+  private func show(
+    _ device: CPUDevice, _ benchmark: CPUBenchmark, _ name: String, _ measured: Document
+  ) throws(Diagnostics) {
+    let peaks = WeightFormat.allCases.map { weights in
+      Document.Field(name: weights.rawValue, value: .real(benchmark.peaks[weights] ?? 0))
+    }
+    let all: [Document.Field] = [
+      .init(name: "device", value: .text(device.summary)),
+      .init(name: "read_bytes_per_second", value: .real(benchmark.readRate)),
+      .init(name: "peak_operations_per_second", value: .object(peaks)),
+      .init(name: name, value: measured),
+    ]
+    do {
+      let bytes = try Document.object(all).jsonValue.serialized(style: .pretty)
+      Terminal.print(String(decoding: bytes, as: UTF8.self))
+    } catch { throw Diagnostics("bench-json", "\(error)") }
+  }
+
+  private func aligned(_ rows: [[String]]) -> String {
+    let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+    return rows.map { row in
+      zip(row, widths).map { String(repeating: " ", count: $1 - $0.count) + $0 }
+        .joined(separator: "  ") + "\n"
+    }.joined()
+  }
+
+  private func number(_ value: Double, _ decimals: Int = 0) -> String {
+    var scale = 1.0
+    for _ in 0..<decimals { scale *= 10 }
+    guard value.isFinite, abs(value) < 1e12 else { return "-" }
+    let scaled = Int((value * scale).rounded())
+    if decimals == 0 { return "\(scaled)" }
+    let digits = String(abs(scaled) % Int(scale))
+    return "\(scaled / Int(scale))."
+      + String(repeating: "0", count: decimals - digits.count) + digits
+  }
+}
+
+extension CPUBenchmark.Row {
+  fileprivate var document: Document {
+    .object([
+      "weights": .text(weights.rawValue), "rows": .int(rows), "out": .int(out),
+      "in": .int(contracted), "experts": .int(experts), "seconds": .real(seconds),
+      "operations_per_second": .real(operations), "bytes_per_second": .real(bytes),
+      "share_of_floor": .real(share),
+    ])
+  }
+}
+
+extension Plan {
+  /// Bytes of weights that a step of so many tokens reads: of routed experts those that are expected
+  /// to be chosen if all are alike, of everything else all, of the token table a row a token.
+  func bytesRead(byTokens tokens: Int, weights: WeightFormat) -> Double {
+    var bytes = 0.0
+    guard let pool = pools.first else { return 0 }
+    for call in pool.stages.flatMap({ $0 }) {
+      let sharded = pool.functions[call.function]
+      let routers = sharded.function.operations.filter { $0.kind == .route }
+      let topK = Double(routers.map { $0.attributes.int("top_k") }.max() ?? 0)
+      let tables = Set(
+        sharded.function.operations.filter { $0.kind == .embed }.compactMap { operation in
+          operation.operand("table")
+        })
+      for (index, weight) in sharded.function.weights.enumerated() {
+        var read = Double(weight.elementCount)
+        if weight.role == .expert, let experts = weight.axes.first?.size {
+          let missed = pow(1 - topK / Double(experts), Double(tokens))
+          read *= 1 - missed
+        }
+        if tables.contains(.weight(index)) {
+          read *= Double(tokens) / Double(weight.axes.first?.size ?? 1)
+        }
+        bytes += read * weights.bytesPerElement(of: weight.role) * Double(call.layers.count)
+      }
+    }
+    return bytes
+  }
+}

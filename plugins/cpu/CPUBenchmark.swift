@@ -1,0 +1,114 @@
+internal import CEPKernels
+internal import EPBackend
+
+/// Measures a device's matrix products against what the machine can do at most.
+public struct CPUBenchmark {
+  /// What one product took, and its floor.
+  public struct Row: Hashable, Sendable {
+    /// How weights are kept.
+    public var weights: WeightFormat
+    /// Rows, outputs, inputs.
+    public var rows: Int
+    /// Outputs of a matrix.
+    public var out: Int
+    /// Inputs.
+    public var contracted: Int
+    /// Matrices that the rows are spread over; 1 where there are no experts.
+    public var experts: Int
+    /// Seconds for one product.
+    public var seconds: Double
+    /// Floating-point operations a second.
+    public var operations: Double
+    /// Bytes of weights read a second.
+    public var bytes: Double
+    /// Seconds that the larger of the products at their peak rate and the weights at the read rate
+    /// take, as a share of those it took.
+    public var share: Double
+  }
+
+  private let device: CPUDevice
+  /// Weights from memory, not from caches: as many copies as make so many bytes.
+  private let room: Storage
+
+  /// Bytes that the threads together read a second.
+  public let readRate: Double
+  /// Operations a second, by format.
+  public let peaks: [WeightFormat: Double]
+
+  /// Measures the floors; takes a second or two.
+  public init(_ device: CPUDevice, bytes: Int = 256 << 20) {
+    self.device = device
+    room = Storage(bytes: bytes)
+    readRate = unsafe epc_read_rate(device.pool.pool, room.memory.base, bytes, 5)
+    var peaks: [WeightFormat: Double] = [:]
+    for weights in WeightFormat.allCases {
+      peaks[weights] = unsafe epc_peak_rate(device.pool.pool, device.level.level, weights.format)
+    }
+    self.peaks = peaks
+  }
+
+  /// Measures one product; with experts every row meets one, the next row the next expert.
+  ///
+  /// Every product reads other weights than the one before, so that they come from memory.
+  public func measure(
+    _ weights: WeightFormat, rows: Int, out: Int, contracted: Int, experts: Int = 1
+  ) -> Row {
+    let matrixBytes = epc_packed_bytes(weights.format, out, contracted)
+    let copies = max(room.memory.bytes / (matrixBytes * experts), 1)
+    fill(weights, out, contracted)
+    let x = Storage((0..<(rows * contracted)).map { Float($0 % 97) / 97 - 0.5 })
+    let y = Storage(bytes: 4 * rows * out)
+    let active = min(rows, experts)
+    let ends = Storage((0..<experts).map { Int32(($0 + 1) * rows / experts) })
+    var linear = unsafe epc_linear(
+      format: weights.format, batch: 1, out: out, in: contracted, weights: room.memory.base,
+      bias: nil, group_ends: experts > 1 ? UnsafePointer(ends.memory.indices) : nil,
+      groups: experts)
+    let scratch = unsafe Storage(bytes: epc_linear_scratch(&linear, rows))
+    let clock = ContinuousClock()
+    var best = Double.infinity
+    var spent = 0.0
+    var rounds = 0
+    while rounds < 4 || (spent < 0.1 && rounds < 100) {
+      let runs = min(copies, 16)
+      let start = clock.now
+      for run in 0..<runs {
+        unsafe linear.weights = UnsafeRawPointer(
+          room.memory.base + (rounds * runs + run) % copies * matrixBytes * experts)
+        let isDone = unsafe epc_linear_run(
+          device.pool.pool, device.level.level, &linear, x.memory.reals, nil, rows,
+          scratch.memory.base, y.memory.reals)
+        precondition(isDone, "out of memory")
+      }
+      let seconds = start.duration(to: clock.now).seconds
+      best = min(best, seconds / Double(runs))
+      spent += seconds
+      rounds += 1
+    }
+    let operations = 2 * Double(rows) * Double(out) * Double(contracted)
+    let bytes = Double(matrixBytes * active)
+    let floor = max(operations / (peaks[weights] ?? 1), bytes / readRate)
+    return Row(
+      weights: weights, rows: rows, out: out, contracted: contracted, experts: experts,
+      seconds: best, operations: operations / best, bytes: bytes / best, share: floor / best)
+  }
+
+  /// Packs one matrix and copies it all over the room.
+  private func fill(_ weights: WeightFormat, _ out: Int, _ contracted: Int) {
+    let bytes = epc_packed_bytes(weights.format, out, contracted)
+    let reals = Storage((0..<(out * contracted)).map { Float($0 % 101) / 101 - 0.5 })
+    let first = room.memory.part(from: 0, bytes: min(bytes, room.memory.bytes))
+    device.prepare(
+      reals.memory,
+      as: WeightForm(name: weights.rawValue, rows: out, columns: contracted, bytes: bytes),
+      to: first)
+    for copy in 1..<max(room.memory.bytes / bytes, 1) {
+      room.memory.part(from: copy * bytes, bytes: bytes).copy(from: first)
+    }
+  }
+}
+
+extension Duration {
+  /// The whole of it in seconds.
+  var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}
