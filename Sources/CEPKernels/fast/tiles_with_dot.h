@@ -99,9 +99,9 @@ static double multiply_bytes(size_t steps) {
     UNROLL for (int i = 0; i < 14; i++) sums[i] = _mm512_dpbusd_epi32(sums[i], factor, factor);
     __asm__ volatile("" : "+v"(factor));
   }
-  int kept = 1;
+  int kept = 0;
   UNROLL for (int i = 0; i < 14; i++) kept |= _mm512_cvtsi512_si32(sums[i]);
-  return kept != 0 ? 128.0 * 14 * (double)steps : 0;
+  return kept != -1 ? 128.0 * 14 * (double)steps : 0;
 }
 
 #endif
