@@ -39,7 +39,7 @@ extension PlanSession {
       let rows = min(load.tokens, lengths.reduce(0, +))
       for rank in runner.ranks {
         needs.values +=
-          rank.prepared.arenaBytes * rows / max(load.tokens, 1)
+          rank.microBatches * rank.prepared.arenaBytes * rows / max(load.tokens, 1)
           + 2 * rank.exchangeBytes(rows: rows * runner.pool.mesh.dp)
         let sequences = lengths.prefix(load.sequences)
         needs.caches += rank.cacheBytes(tokens: sequences.reduce(0, +), sequences: sequences.count)
