@@ -14,7 +14,8 @@ import Testing
     folder = try TemporaryFolder()
     var random = SeededGenerator(5)
     // Several pieces long, and no whole number of blocks.
-    let data = (0..<((5 << 20) + 1234)).map { _ in UInt8.random(in: 0...255, using: &random) }
+    let words = (0..<((3 << 17) + 154)).map { _ in random.next() }
+    let data = unsafe words.withUnsafeBytes { unsafe [UInt8]($0) }
     bytes = safetensors([RawEntry("w", "U8", [data.count], data)])
     path = try folder.write("model.safetensors", bytes)
   }
@@ -28,7 +29,12 @@ import Testing
   private func expect(_ read: PendingRead, gives ranges: [FileRange]) throws {
     try read.withBytes { (staged) throws(CheckpointError) in
       for range in ranges {
-        let isEqual = unsafe staged.withBytes(range) { unsafe $0.elementsEqual(bytes[range.bytes]) }
+        let isEqual = unsafe staged.withBytes(range) { found in
+          unsafe bytes.withUnsafeBytes { all in
+            guard let a = found.baseAddress, let b = all.baseAddress else { return false }
+            return unsafe memcmp(a, b + range.bytes.lowerBound, range.count) == 0
+          }
+        }
         #expect(isEqual, "\(range)")
       }
     }
@@ -71,7 +77,7 @@ import Testing
   @Test func aFileThatBecameShorterIsAnErrorWithThePlace() throws {
     let reader = try CheckpointReader(try Checkpoint.open(path), threads: 2)
     let whole = FileRange(file: 0, bytes: 0..<bytes.count)
-    #expect(unsafe truncate(path, 3_000_000) == 0)
+    #expect(unsafe truncate(path, 2_500_000) == 0)
     let error = #expect(throws: CheckpointError.self) {
       try reader.read([whole], priority: .now).withBytes { _ in }
     }
@@ -79,9 +85,9 @@ import Testing
       Issue.record("\(String(describing: error))")
       return
     }
-    #expect(offset >= 3_000_000 && offset < bytes.count)
+    #expect(offset >= 2_500_000 && offset < bytes.count)
     // What is still there can be read.
-    let first = FileRange(file: 0, bytes: 10..<2_999_999)
+    let first = FileRange(file: 0, bytes: 10..<2_499_999)
     try expect(reader.read([first], priority: .now), gives: [first])
   }
 

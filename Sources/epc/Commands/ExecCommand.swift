@@ -135,7 +135,8 @@ struct ExecCommand: ParsableCommand {
       if check {
         if limit?.reason != nil {
           throw Diagnostics(
-            "memory", "'--check' holds the whole model, which does not fit into what memory is free")
+            "memory", "'--check' holds the whole model, which does not fit into what memory is free"
+          )
         }
         switch backend {
         case .cpu(let device): try compare(plan, source, request, device, limit?.bytes)
