@@ -111,6 +111,7 @@ import Testing
       ]
     }
     try change(stages) { $0.pools[0].stages[0].removeLast() }
+    try change(stages) { $0.pools[0].functions[0].streams.removeLast() }
     try change(stages) { plan in
       let last = plan.pools[0].functions.count - 1
       let type = TensorType([.tokens, .hidden(64)])

@@ -109,7 +109,7 @@ private let golden = """
     router       sigmoid scores, correction bias, 2 of 4 groups
     KV cache     240 B a token, all layers and tensor ranks
 
-    memory  the fullest rank: 61.4 MiB of 118 GiB usable
+    memory  the fullest rank: 61.3 MiB of 118 GiB usable
       dense weights    343 KiB  < 0.1 %  ▏·······································
       expert weights  72.0 KiB  < 0.1 %  ▏·······································
       KV cache        60.0 MiB  < 0.1 %  ▏·······································

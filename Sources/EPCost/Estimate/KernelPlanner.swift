@@ -259,7 +259,7 @@ struct KernelPlanner {
     }
     estimates.append(
       OpEstimate(
-        operation: function.operations.count, name: "between steps", part: .launch,
+        operation: function.operations.count, name: OpEstimate.betweenSteps, part: .launch,
         stream: .compute, kernel: kernel,
         time: Figure(
           gap, provenance: .derived, source: "short steps of published cases", spread: 1.5),

@@ -14,6 +14,9 @@ public struct OpEstimate: Hashable, Sendable {
     case launch
   }
 
+  /// The name of what an engine does between one step and the next, which is no kernel.
+  public static let betweenSteps = "between steps"
+
   /// The operation, as an index into the function's operations; the count of them for sampling.
   public var operation: Int
   /// The module that made it and what it is: `mlp.experts.gate_proj+up_proj`.

@@ -76,7 +76,9 @@ extension IssueList {
     var events: [Int: Int] = [:]
     let awaited = Set(sharded.waits.joined())
     var estimates: [Int: [Int]] = [:]
-    for (number, estimate) in twice.enumerated() where estimate.part != .launch {
+    // Gaps between kernels are in the kernels' durations.
+    for (number, estimate) in twice.enumerated()
+    where estimate.part != .launch || estimate.name == OpEstimate.betweenSteps {
       estimates[estimate.operation, default: []].append(number)
     }
     for operation in 0...function.operations.count {
