@@ -106,7 +106,8 @@ public struct PoolOutcome: Sendable {
         let function = pool.functions[routing.placement.function]
         layers.append(
           LayerLoad(
-            layer: routing.layer, capacity: function.routedCapacity,
+            // The plan's room is a micro-batch's; steps are simulated whole.
+            layer: routing.layer, capacity: function.routedCapacity * pool.microBatches,
             experts: Array(repeating: 0, count: routing.shape.experts)))
       }
       places.append(own)
