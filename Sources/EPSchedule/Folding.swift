@@ -10,7 +10,7 @@ struct Folding {
   /// How many there are.
   private(set) var count: Int
   /// For each job of the whole body, the one of `body` it is like, and how many periods later.
-  private var like: [(job: Int, turn: Int)]
+  private(set) var like: [(job: Int, turn: Int)]
 
   /// Folds a body; nil where its micro-batches differ or know of each other.
   init?(_ whole: LoopBody) {
@@ -87,6 +87,9 @@ struct Folding {
     }
     return true
   }
+
+  /// Starts of all jobs, from those of each micro-batch.
+  func starts(ofEach turns: [[Int]]) -> [Int] { like.map { turns[$0.turn][$0.job] } }
 
   /// Starts of all jobs, from those of one micro-batch at a folded period.
   func starts(of folded: [Int], period: Int) -> [Int] {

@@ -49,6 +49,17 @@ struct ListSchedule {
   static func tightened(
     _ body: LoopBody, starts: [Int], period: Int, atLeast least: Int
   ) -> (period: Int, starts: [Int]) {
+    guard let found = shortest(body, inOrderOf: starts, period: period, atLeast: least),
+      found.period <= period
+    else { return (period, starts) }
+    return found
+  }
+
+  /// The shortest period for jobs that follow each other as they do in `starts` at `period`, whether
+  /// those are a schedule or not; nil where the order meets no dependencies at any period.
+  static func shortest(
+    _ body: LoopBody, inOrderOf starts: [Int], period: Int, atLeast least: Int
+  ) -> (period: Int, starts: [Int])? {
     var arcs = PeriodArcs(body)
     for resource in 0..<body.resources {
       let own = body.jobs.indices.filter {
@@ -64,10 +75,7 @@ struct ListSchedule {
           Arc(from: job, to: next, delay: body.jobs[job].duration, distance: -apart))
       }
     }
-    guard let found = arcs.smallestPeriod(atLeast: least), found.period <= period else {
-      return (period, starts)
-    }
-    return found
+    return arcs.smallestPeriod(atLeast: least)
   }
 }
 

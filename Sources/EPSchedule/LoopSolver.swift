@@ -30,6 +30,7 @@ public struct LoopSolver: Sendable {
           period: folded.period * folding.count, atLeast: best.proven)
         if ordersAlike || whole.period < best.period { (best.period, best.starts) = whole }
       }
+      if !LoopSolver.isNear(best) { cross(body, folding, &best, &work) }
       if ordersAlike && !LoopSolver.isNear(best) {
         let ordered = folding.ordered(body, by: folded.starts)
         var uneven = Best(period: best.period, starts: best.starts, proven: best.proven)
@@ -55,6 +56,18 @@ public struct LoopSolver: Sendable {
     return ModuloSchedule(
       period: best.period, starts: best.starts.map { $0 - first }, bounds: bounds,
       lowerBound: body.jobs.isEmpty ? best.period : best.proven)
+  }
+
+  /// Takes the shortest of the ways in which two micro-batches pass each other, if it is shorter.
+  private func cross(_ body: LoopBody, _ folding: Folding, _ best: inout Best, _ work: inout Int) {
+    guard work < effort, var orders = CrossingOrders(body, folding) else { return }
+    let found = orders.shortest(atLeast: best.proven, limit: (effort - work) / 2)
+    // Its steps take about twice as long as those of the search.
+    work += 2 * orders.work
+    guard let found, found.period < best.period,
+      folding.ordersAreAlike(found.starts, in: body)
+    else { return }
+    (best.period, best.starts) = found
   }
 
   /// Takes the schedule that a body falls into by itself, if it is shorter.

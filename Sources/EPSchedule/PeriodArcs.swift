@@ -29,16 +29,24 @@ struct PeriodArcs {
     while true {
       switch paths(period) {
       case .starts(let starts): return (period, starts)
-      case .circle(let delay, let distance):
+      case .circle(let circle):
+        let delay = circle.reduce(0) { $0 + arcs[$1].delay }
+        let distance = circle.reduce(0) { $0 + arcs[$1].distance }
         if distance <= 0 { return nil }
         period = max(period + 1, (delay + distance - 1) / distance)
       }
     }
   }
 
+  /// The arcs of a circle that a period is too short for; nil where it is not.
+  func circle(_ period: Int) -> [Int]? {
+    if case .circle(let circle) = paths(period) { circle } else { nil }
+  }
+
   private enum Outcome {
     case starts([Int])
-    case circle(delay: Int, distance: Int)
+    /// The numbers of its arcs.
+    case circle([Int])
   }
 
   private func paths(_ period: Int) -> Outcome {
@@ -60,15 +68,12 @@ struct PeriodArcs {
     // Still rising after as many rounds as there are jobs: some circle feeds the last one.
     var job = last
     for _ in 0..<count where reason[job] >= 0 { job = arcs[reason[job]].from }
-    var delay = 0
-    var distance = 0
+    var circle: [Int] = []
     let end = job
     repeat {
-      let arc = arcs[reason[job]]
-      delay += arc.delay
-      distance += arc.distance
-      job = arc.from
+      circle.append(reason[job])
+      job = arcs[reason[job]].from
     } while job != end
-    return .circle(delay: delay, distance: distance)
+    return .circle(circle)
   }
 }
