@@ -35,10 +35,13 @@ extension ShardedFunction {
       else { return nil }
       return Traffic(
         operation: index, kind: operation.kind, group: group, ranks: ranks, algorithm: algorithm,
-        bytes: Int(min(bytesSent(by: operation, ranks: ranks, in: pool), 0x1p50)))
+        bytes: Int(
+          min(
+            Double(pool.microBatches) * bytesSent(by: operation, ranks: ranks, in: pool), 0x1p50)))
     }
   }
 
+  /// Bytes a rank sends for one micro-batch.
   private func bytesSent(by operation: Operation, ranks: Int, in pool: Pool) -> Double {
     func whole(_ value: Int?) -> Double {
       value.map { Double(pool.bufferBytes(of: $0, in: self)) } ?? 0
