@@ -30,13 +30,21 @@ import Testing
   }
 
   @Test func largeBatchesDecodeInTwo() throws {
-    let plan = try plan(.decode, ep: 128, batch: 256, context: 2000)
+    let plan = try plan(.decode, ep: 128, batch: 128)
     let schedule = try #require(mixture(of: plan))
     #expect(plan.pools[0].microBatches == 2)
     #expect(schedule.exposed < 0.15)
-    // The search stops short of the bound on this body; the aim is 0.01.
-    #expect(schedule.gap <= 0.1)
+    #expect(schedule.gap <= 0.01, "\(schedule.gap)")
     #expect(plan.decisions.contains { $0.contains("two micro-batches") })
+  }
+
+  /// Attention is short here, so that the way through one micro-batch is nearly as long as what two
+  /// compute: the search stops 8.97 % above the bound (docs/overlap.md, "What is not done").
+  @Test func shortContextsComeNearTheBound() throws {
+    let plan = try plan(.decode, ep: 128, batch: 256, context: 2000, overlap: .microBatches(2))
+    let schedule = try #require(mixture(of: plan))
+    #expect(schedule.exposed < 0.15)
+    #expect(schedule.gap <= 0.09, "\(schedule.gap)")
   }
 
   @Test func smallBatchesDecodeInOne() throws {
