@@ -12,6 +12,14 @@ public protocol Device: Sendable {
   /// The name, as reports show it.
   var name: String { get }
 
+  /// Whether the device takes whole programs of ranks, rather than operation after operation.
+  var runsPrograms: Bool { get }
+
+  /// Makes a rank's program ready; only asked where `runsPrograms`.
+  ///
+  /// - Throws: `BackendError.unsupported` where the device cannot run it.
+  func makeRunner(_ program: PlacedProgram) throws(BackendError) -> any RankRunner
+
   /// Makes an operation ready.
   ///
   /// - Throws: `BackendError.unsupported` where the device cannot run it.
@@ -57,6 +65,16 @@ public protocol Device: Sendable {
   /// Copies `count` elements of 4 bytes from each of `outer` blocks.
   func copy(
     _ x: Memory, stride: Int, to result: Memory, resultStride: Int, count: Int, outer: Int)
+}
+
+extension Device {
+  /// Operation after operation, unless a device says otherwise.
+  public var runsPrograms: Bool { false }
+
+  /// A device that does not run programs is never asked.
+  public func makeRunner(_ program: PlacedProgram) throws(BackendError) -> any RankRunner {
+    preconditionFailure("'\(name)' runs no programs")
+  }
 }
 
 /// What `Device.combine` sums.

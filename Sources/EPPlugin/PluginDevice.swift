@@ -2,17 +2,33 @@ internal import CEPBackend
 public import EPBackend
 internal import EPBackendCPU
 
-/// A device whose kernels are those of a backend in a shared library.
+/// A device whose kernels, or whole programs, are those of a backend in a shared library.
 ///
 /// What ranks meet in is the executor's, and the rows it packs and adds up are the host's work: the
-/// backend has kernels, in memory of the host, and nothing else.
+/// backend has kernels, in memory of the host, and decides what runs when if it takes whole programs.
 public struct PluginDevice: Device {
   let instance: PluginInstance
   private let host = ReferenceDevice()
+  /// Whether the backend gets whole programs of ranks: at first, if it takes them.
+  public private(set) var runsPrograms: Bool
 
   /// Opens a backend.
   public init(_ library: BackendLibrary) throws(PluginError) {
     instance = try PluginInstance(library)
+    runsPrograms = library.hasPrograms
+  }
+
+  /// The same backend, operation after operation; nil where it has no kernels.
+  public var withKernels: PluginDevice? {
+    guard instance.library.hasKernels else { return nil }
+    var device = self
+    device.runsPrograms = false
+    return device
+  }
+
+  /// Lets the backend make a rank's program ready.
+  public func makeRunner(_ program: PlacedProgram) throws(BackendError) -> any RankRunner {
+    try PluginRank(program, instance)
   }
 
   /// The backend's name.

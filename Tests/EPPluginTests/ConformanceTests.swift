@@ -43,10 +43,12 @@ import Testing
 
   @Test func theTemplateConformsAndSaysWhatItLacks() throws {
     let device = try Libraries.device(Libraries.template)
-    let rows = Conformance(cases: 1).run(device, precision: .fp32)
+    let kernels = try #require(device.withKernels)
+    let rows = Conformance(cases: 1).run(kernels, precision: .fp32, programs: device)
     #expect(failures(rows) == [])
-    // Both sample models run in every way of sharding, so no plan is unsupported.
-    #expect(rows.allSatisfy { $0.group != "plans" || $0.outcome == .passed })
+    // Both sample models run in every way of sharding, operation after operation and as whole programs.
+    #expect(rows.allSatisfy { $0.group == "operations" || $0.outcome == .passed })
+    #expect(rows.filter { $0.group == "programs" }.count == 22)
     for row in rows {
       if case .unsupported(let reason) = row.outcome { #expect(reason.hasPrefix("the template")) }
     }

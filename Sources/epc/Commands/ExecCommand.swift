@@ -8,6 +8,7 @@ import EPIR
 import EPJSON
 import EPModel
 import EPPlan
+import EPPlugin
 import EPReport
 import EPRuntime
 import EPTokenizer
@@ -143,7 +144,14 @@ struct ExecCommand: ParsableCommand {
         case .reference: try compare(plan, source, request, ReferenceDevice(), limit?.bytes)
         case .mpi:
           throw Diagnostics("flag", "'--check' runs in one process; leave out '--backend mpi'")
-        case .plugin(let device): try compare(plan, source, request, device, nil)
+        case .plugin(let device):
+          guard let kernels = device.withKernels else {
+            throw Diagnostics(
+              "flag",
+              "'--check' compares operations, and '\(device.name)' runs whole programs only; 'epc "
+                + "conformance' compares what they make")
+          }
+          try compare(plan, source, request, kernels, nil)
         case .simgpu:
           throw Diagnostics(
             "flag", "'--check' runs all ranks in one process; leave '--backend simgpu' out")
