@@ -57,7 +57,9 @@ let package = Package(
 
     // The files under models/, compiled and run one by one.
     .testTarget(
-      name: "ModelFileTests", dependencies: ["EPModel", "EPIR", "EPJSON"], swiftSettings: strict),
+      name: "ModelFileTests",
+      dependencies: ["EPModel", "EPIR", "EPJSON", "EPCost", "EPPlan", "EPCompiler"],
+      swiftSettings: strict),
 
     // Plans: the type, its JSON form, its verifier and what each rank makes of it.
     .target(name: "EPPlan", dependencies: ["EPModel", "EPJSON", "EPIR"], swiftSettings: strict),
@@ -179,7 +181,8 @@ let package = Package(
     .target(
       name: "EPPlugin",
       dependencies: [
-        "CEPBackend", "CEPSystem", "EPSystem", "EPModel", "EPJSON", "EPBackend", "EPBackendCPU",
+        "CEPBackend", "CEPSystem", "EPSystem", "EPModel", "EPJSON", "EPIR", "EPPlan", "EPBackend",
+        "EPBackendCPU",
       ], swiftSettings: strict),
 
     // Whether a backend does what the operations mean: what 'epc conformance' runs.
@@ -191,7 +194,10 @@ let package = Package(
       ], swiftSettings: strict),
     .testTarget(
       name: "EPPluginTests",
-      dependencies: ["EPPlugin", "EPConformance", "EPBackend", "EPBackendCPU", "EPModel"],
+      dependencies: [
+        "EPPlugin", "EPConformance", "EPBackend", "EPBackendCPU", "EPModel", "EPIR", "EPPlan",
+        "EPCompiler", "EPRuntime", "EPTestSupport",
+      ],
       exclude: ["Fixtures"], swiftSettings: strict),
 
     // The CPU device.

@@ -45,12 +45,13 @@ public struct CompileRequest: Sendable {
       let sequences = groupSequences ?? batch.map { $0 * group }
       let steps = 1 + drafts
       if role == .decode {
-        let sequences = sequences ?? 64 * group
+        let sequences = sequences ?? usualBatch * group
         return Pool.Load(sequences: sequences, tokens: sequences * steps, context: context)
       }
       let tokens =
-        groupTokens ?? (tokensPerDevice ?? (role == .prefill ? 8192 : 2048)) * group
-      let reading = sequences ?? (role == .prefill ? max(tokens / context, 1) : 16 * group)
+        groupTokens ?? (tokensPerDevice ?? usualTokens) * group
+      let reading =
+        sequences ?? (role == .prefill ? max(tokens / context, 1) : usualBatch * group)
       var load = Pool.Load(
         sequences: reading, tokens: max(tokens, reading * steps), context: context)
       // All logits where they are little, else those of the tokens that are sampled from.
