@@ -106,7 +106,9 @@ let package = Package(
     // From model, cluster and limits to deployments.
     .target(
       name: "EPSearch",
-      dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPPlacement", "EPCompiler"],
+      dependencies: [
+        "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPPlacement", "EPCompiler", "EPSchedule",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "EPSearchTests",
