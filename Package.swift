@@ -183,7 +183,8 @@ let package = Package(
     .target(
       name: "EPPlugin",
       dependencies: [
-        "CEPBackend", "CEPSystem", "EPSystem", "EPModel", "EPJSON", "EPBackend", "EPBackendCPU",
+        "CEPBackend", "CEPSystem", "EPSystem", "EPModel", "EPJSON", "EPIR", "EPPlan", "EPBackend",
+        "EPBackendCPU",
       ], swiftSettings: strict),
 
     // Whether a backend does what the operations mean: what 'epc conformance' runs.
@@ -195,7 +196,10 @@ let package = Package(
       ], swiftSettings: strict),
     .testTarget(
       name: "EPPluginTests",
-      dependencies: ["EPPlugin", "EPConformance", "EPBackend", "EPBackendCPU", "EPModel"],
+      dependencies: [
+        "EPPlugin", "EPConformance", "EPBackend", "EPBackendCPU", "EPModel", "EPIR", "EPPlan",
+        "EPCompiler", "EPCost", "EPRuntime", "EPTestSupport",
+      ],
       exclude: ["Fixtures"], swiftSettings: strict),
 
     // The CPU device.

@@ -1,3 +1,4 @@
+import EPBackend
 import EPBackendCPU
 import EPCompiler
 import EPCost
@@ -65,7 +66,7 @@ import Testing
       of: program, mesh: Mesh(dp: 2, ep: 2), tokens: 40, overlap: .microBatches(2))
     let pool = plan.pools[0]
     let rank = plan.instantiate(rank: 0, of: 0)
-    let order = Issue.order(
+    let order = EPBackend.Issue.order(
       of: rank.calls.enumerated().map { ($0.offset, $0.element.function) },
       functions: pool.functions, microBatches: 2)
     let operations = rank.calls.reduce(0) {

@@ -40,6 +40,8 @@ typedef struct epc_issue {
   int64_t *clock;
   /// Times that the job waits for, by rank each.
   const int64_t *const *waits;
+  /// What to add to the times of each wait, 0 or less.
+  const int64_t *shifts;
   size_t wait_count;
   /// Where to keep when the job ends, by rank, or NULL.
   int64_t *event;

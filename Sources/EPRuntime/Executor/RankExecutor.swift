@@ -11,7 +11,7 @@ public import EPPlan
 ///
 /// A step of several micro-batches is as many walks through the calls, each with an arena of its own.
 /// `issues` says which goes on when; the properties below are those of the one at hand.
-public final class RankExecutor<D: Device> {
+public final class RankExecutor<D: Device>: RankHost {
   /// A call with its operands found.
   struct Call {
     var function: Int
@@ -55,6 +55,10 @@ public final class RankExecutor<D: Device> {
   /// Where routed experts are streamed.
   let expertCache: ExpertCache?
   var guessScratch = [Scratch(), Scratch(), Scratch(), Scratch()]
+  /// What runs the rank's program, where the device takes whole programs.
+  private var runner: (any RankRunner)?
+  /// With a runner, the call that each micro-batch is in.
+  private var entered: [Int?] = []
 
   // The step being run.
   private var input = StepInput(.main)
@@ -134,11 +138,14 @@ public final class RankExecutor<D: Device> {
     var declarations: [CacheDeclaration] = []
     var calls = arenas.map { _ in [Call]() }
     var kept: [Storage] = []
+    var held: [[Memory?]] = []
     var drafts = 0
     for call in program.calls {
       let variant = variants[call.function]
       let places = try RankExecutor.load(call, variant, device: device, from: store)
       kept += places.values
+      held.append(
+        call.weights.indices.map { places[WeightPlace(weight: $0, form: nil)]?.memory })
       let cacheBase = declarations.count
       declarations += variant.function.function.caches
       let slots = call.placement.map { Routing.Slots($0) }
@@ -166,6 +173,16 @@ public final class RankExecutor<D: Device> {
         step: StepState(tokens: prepared.pool.batchTokens, slots: slots))
     }
     (arena, self.calls, step) = (arenas[0], calls[0], parked[0].step)
+    guard device.runsPrograms else { return }
+    do {
+      runner = try device.makeRunner(
+        PlacedProgram(
+          program: program, pool: prepared.pool, weights: held,
+          offsets: variants.map(\.offsets), sizes: variants.map(\.sizes),
+          arenas: arenas.map(\.memory),
+          phases: [order(of: .main)] + (0..<drafts).map { order(of: .draft($0)) },
+          deviceBytes: prepared.deviceBytes))
+    } catch { throw .backend(error) }
   }
 
   // MARK: Micro-batches
@@ -234,7 +251,9 @@ public final class RankExecutor<D: Device> {
             call.weights[index], of: variant.function.function.weights[index],
             uses: store.uses(of: index, in: variant.function), ordinal: call.ordinal,
             as: form.map { form in
-              WeightStore.Form(form: form) { device.prepare($0, as: form, to: $1) }
+              WeightStore.Form(form: form) {
+                device.prepare($0, rows: $1, as: form, to: $2)
+              }
             })
         } catch { throw .weights(error) }
       }
@@ -322,6 +341,12 @@ public final class RankExecutor<D: Device> {
     issueIndex = 0
     pending = .nothing
     batches = []
+    entered = parked.map { _ in nil }
+    guard let runner else { return }
+    switch input.phase {
+    case .main: runner.begin(phase: 0, host: self)
+    case .draft(let depth): runner.begin(phase: 1 + depth, host: self)
+    }
   }
 
   private func beginBatch(_ input: StepInput) {
@@ -345,6 +370,7 @@ public final class RankExecutor<D: Device> {
   /// Runs until ranks must meet; nil when the step is done.
   public func resume() throws(ExecutionError) -> Request? {
     if let request = try finishPending() { return request }
+    if let runner { return try resume(runner) }
     while issueIndex < issues.count {
       let issue = issues[issueIndex]
       select(issue.batch)
@@ -437,6 +463,10 @@ public final class RankExecutor<D: Device> {
 
   /// Ends the operation being run.
   func advance() {
+    if runner != nil {
+      pending = .nothing
+      return
+    }
     let call = self.call
     let operations = variants[call.function].function.function.operations
     if let observer {
@@ -483,6 +513,51 @@ public final class RankExecutor<D: Device> {
       return nil
     }
     return try meet(operation, number, arguments)
+  }
+
+  // MARK: Whole programs
+
+  /// Lets the device run its program until ranks must meet; nil when the step is done.
+  private func resume(_ runner: any RankRunner) throws(ExecutionError) -> Request? {
+    while true {
+      let issue: Issue?
+      do { issue = try runner.resume() } catch { throw .backend(error) }
+      guard let issue else { break }
+      select(issue.batch)
+      (issues, issueIndex) = ([issue], 0)
+      let operation = variants[call.function].function.function.operations[issue.operation]
+      if let request = try meet(
+        operation, issue.operation, call.arguments[issue.operation])
+      {
+        return request
+      }
+    }
+    for (batch, last) in entered.enumerated() {
+      guard let last else { continue }
+      select(batch)
+      leave(calls[last])
+    }
+    return nil
+  }
+
+  /// Moves a micro-batch on to a call; see `RankHost`.
+  public func enter(batch: Int, call: Int) {
+    select(batch)
+    if let last = entered[batch] { leave(calls[last]) }
+    enter(calls[call])
+    entered[batch] = call
+  }
+
+  /// The state of a micro-batch; see `RankHost`.
+  public func state(ofBatch batch: Int) -> StepState {
+    select(batch)
+    return step
+  }
+
+  /// The places of an operation's operands and results; see `RankHost`.
+  public func arguments(of issue: Issue) -> OpArguments {
+    select(issue.batch)
+    return calls[issue.call].arguments[issue.operation]
   }
 
   // MARK: Results

@@ -127,17 +127,22 @@ extension PoolSimulation {
   /// Runs a step up to the collective that waits for a lost rank for ever, and gives its name.
   func stepLosing(_ rank: Int) -> String {
     let stage = (rank - pool.firstRank) / pool.mesh.stageRanks
-    let calls = stages[stage].calls
-    let middle = calls.indices.filter { calls[$0].routing != nil }
-    let stop = middle.isEmpty ? calls.count / 2 : middle[middle.count / 2]
-    let job = stages[stage].lists[calls[stop].list].jobs.first {
-      switch $0.duration {
-      case .exchange, .collective, .send, .receive: return true
-      case .fixed, .routed: return false
+    // Of the collectives that meet others, one in the middle; the first of its call if it meets none.
+    var meetings: [(call: Int, issued: Int, isRouted: Bool)] = []
+    for (number, call) in stages[stage].calls.enumerated() {
+      let jobs = stages[stage].lists[call.list].jobs
+      for (issued, next) in call.order.enumerated() where jobs[next.job].meetsOthers {
+        meetings.append((number, issued, !call.routings.isEmpty))
       }
     }
-    step(until: (stage, stop))
-    let layer = calls[stop].layer
+    let routed = meetings.filter(\.isRouted)
+    let open = routed.isEmpty ? meetings : routed
+    let stop = open.isEmpty ? (call: 0, issued: 0, isRouted: false) : open[open.count / 2]
+    let call = stages[stage].calls[stop.call]
+    let issue = call.order.indices.contains(stop.issued) ? call.order[stop.issued] : nil
+    let job = issue.map { stages[stage].lists[call.list].jobs[$0.job] }
+    step(until: (stage, stop.call, stop.issued))
+    let layer = issue.map { call.layers[$0.layer] } ?? -1
     return "'\(job?.name ?? "step")'" + (layer >= 0 ? " of layer \(layer)" : "")
   }
 }

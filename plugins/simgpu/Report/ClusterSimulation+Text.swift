@@ -31,7 +31,9 @@ extension ClusterSimulation {
     rows.append(
       (
         "predicted",
-        "\(Text.milliseconds(outcome.predicted)) by 'epc estimate' with nothing overlapped; "
+        "\(Text.milliseconds(outcome.predicted)) by "
+          + (outcome.isScheduled
+            ? "the plan's schedule; " : "'epc estimate' with nothing overlapped; ")
           + "simulated \(ratio < 0 ? "-" : "+")\(Text.percent(ratio.magnitude))"
       ))
     rows.append(
