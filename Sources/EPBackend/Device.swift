@@ -29,8 +29,17 @@ public protocol Device: Sendable {
   /// which is what a device that does not say gets.
   func form(ofOperand operand: Int, of kernel: Kernel) -> WeightForm?
 
-  /// Makes one matrix of a weight ready, out of row-major reals.
-  func prepare(_ matrix: Memory, as form: WeightForm, to result: Memory)
+  /// Makes rows of one matrix of a weight ready. Several threads do that at once, for different rows.
+  ///
+  /// - Parameters:
+  ///   - part: the rows, as they are stored.
+  ///   - rows: which rows those are: from a multiple of `WeightForm.rowsTogether` on, and up to another
+  ///     or the last.
+  ///   - result: the whole matrix.
+  /// - Returns: false where an element is a NaN or an infinity.
+  func prepare(
+    _ part: EncodedRows, rows: Range<Int>, as form: WeightForm, to result: Memory
+  ) -> Bool
 
   /// Takes memory of the device, zero at first.
   func allocate(bytes: Int) -> Storage

@@ -253,7 +253,9 @@ public final class RankExecutor<D: Device> {
             call.weights[index], of: variant.function.function.weights[index],
             uses: store.uses(of: index, in: variant.function), ordinal: call.ordinal,
             as: form.map { form in
-              WeightStore.Form(form: form) { device.prepare($0, as: form, to: $1) }
+              WeightStore.Form(form: form) {
+                device.prepare($0, rows: $1, as: form, to: $2)
+              }
             })
         } catch { throw .weights(error) }
       }

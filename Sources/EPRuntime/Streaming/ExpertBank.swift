@@ -32,11 +32,16 @@ final class StreamedWeight {
     storage = Storage(reserved.memory, keptBy: reserved)
   }
 
+  /// The place of an expert's part.
+  func place(slot: Int) -> Memory {
+    reserved.memory.part(from: slot * slotBytes, bytes: slotBytes)
+  }
+
   /// The place of an expert's part, ready to be written.
+  @discardableResult
   func commit(slot: Int) throws(WeightError) -> Memory {
-    let range = (slot * slotBytes)..<((slot + 1) * slotBytes)
-    try reserved.commit(range)
-    return reserved.memory.part(from: range.lowerBound, bytes: slotBytes)
+    try reserved.commit((slot * slotBytes)..<((slot + 1) * slotBytes))
+    return place(slot: slot)
   }
 
   /// Gives a slot's pages back, but those that it shares with slots which stay.
@@ -80,6 +85,8 @@ final class ExpertBank {
     var isExpected = false
     /// Whether it was brought before anybody asked for it, and nobody has since.
     var isGuess = false
+    /// The weights that have memory: those in it and those on their way.
+    var held: Parts { resident | (reading?.parts ?? 0) }
   }
 
   /// The layer, for messages.
@@ -123,24 +130,53 @@ final class ExpertBank {
     let parts = slots[slot].resident
     slots[slot].resident = 0
     slots[slot].isGuess = false
-    for (index, weight) in weights.enumerated() where parts & (1 << Parts(index)) != 0 {
-      weight.release(slot: slot) { slots[$0].resident & (1 << Parts(index)) != 0 }
-    }
+    release(slot, parts)
     return bytes(parts)
+  }
+
+  /// Gives the memory of an expert's weights back, but what others share with it.
+  func release(_ slot: Int, _ parts: Parts) {
+    for (index, weight) in weights.enumerated() where parts & (1 << Parts(index)) != 0 {
+      weight.release(slot: slot) { slots[$0].held & (1 << Parts(index)) != 0 }
+    }
+  }
+
+  /// Some weights of an expert, on their way into memory.
+  func items(
+    _ slot: Int, _ parts: Parts, of cache: ExpertCache
+  ) throws(WeightError) -> [WeightLoading.Item] {
+    var items: [WeightLoading.Item] = []
+    for (index, weight) in weights.enumerated() where parts & (1 << Parts(index)) != 0 {
+      let part = try cache.part(weight, slot)
+      items.append(
+        WeightLoading.Item(
+          part: part, pieces: part.pieces.indices, place: weight.place(slot: slot),
+          owner: weight.storage))
+    }
+    return items
+  }
+
+  /// Makes the memory of an expert's weights ready to be written.
+  func commit(_ slot: Int, _ parts: Parts) throws(WeightError) {
+    for (index, weight) in weights.enumerated() where parts & (1 << Parts(index)) != 0 {
+      try weight.commit(slot: slot)
+    }
   }
 }
 
-/// A read of weights of one expert.
+/// Weights of one expert on their way into memory.
 final class ExpertReading {
-  /// The read itself; nil where weights are made rather than read.
-  let pending: PendingRead?
+  let loading: WeightLoading
   let parts: ExpertBank.Parts
   /// Bytes that the weights will take.
   let bytes: Int
 
-  init(_ pending: PendingRead?, parts: ExpertBank.Parts, bytes: Int) {
-    self.pending = pending
+  init(_ loading: WeightLoading, parts: ExpertBank.Parts, bytes: Int) {
+    self.loading = loading
     self.parts = parts
     self.bytes = bytes
   }
+
+  /// The read, with what follows it.
+  var pending: PendingRead { loading.pending }
 }

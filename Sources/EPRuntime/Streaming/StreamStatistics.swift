@@ -18,7 +18,9 @@ public struct StreamStatistics: Hashable, Sendable {
   public var decodeBytesRead = 0
   /// Seconds in which there was nothing to do but wait for an expert.
   public var stallSeconds = 0.0
-  /// Seconds in which what had been read was put into the form that the device wants.
+  /// Bytes that were read in those seconds.
+  public var stallBytes = 0
+  /// Seconds of all threads that put what had been read into the form that the device wants.
   public var installSeconds = 0.0
 
   /// Nothing done yet.

@@ -28,9 +28,11 @@ public struct SimulatedDevice<Base: Device>: ForwardingDevice {
     base.form(ofOperand: operand, of: kernel)
   }
 
-  /// Makes a matrix ready; see `Device`.
-  public func prepare(_ matrix: Memory, as form: WeightForm, to result: Memory) {
-    base.prepare(matrix, as: form, to: result)
+  /// Makes rows of a matrix ready; see `Device`.
+  public func prepare(
+    _ part: EncodedRows, rows: Range<Int>, as form: WeightForm, to result: Memory
+  ) -> Bool {
+    base.prepare(part, rows: rows, as: form, to: result)
   }
 
   /// Runs an operation on the rows of a step.
