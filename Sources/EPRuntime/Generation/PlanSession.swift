@@ -60,6 +60,7 @@ public final class PlanSession<D: Device> {
       try run.step()
       progress(run.statistics.tokens)
     }
+    do { run.statistics.memory = try memoryNeeds(request) } catch { throw .weights(error) }
     return try run.finish(weightBytes: store.bytes)
   }
 

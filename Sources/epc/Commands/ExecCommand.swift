@@ -390,6 +390,7 @@ struct ExecCommand: ParsableCommand {
       let milliseconds = Int((statistics.firstTokenSeconds * 1000).rounded())
       lines.append("first token after \(milliseconds) ms")
     }
+    lines.append(statistics.memory.text(experts: statistics.streaming))
     if let streaming = statistics.streaming {
       lines.append(streaming.text(tokens: statistics.tokens))
     }
@@ -421,6 +422,7 @@ struct ExecCommand: ParsableCommand {
       "decode_seconds": .real(statistics.decodeSeconds),
       "first_token_seconds": .real(statistics.firstTokenSeconds),
       "weight_bytes": .int(statistics.weightBytes),
+      "memory": statistics.memory.document(experts: statistics.streaming),
       "streaming": statistics.streaming?.document,
       "acceptance_rate": statistics.acceptanceRate.map(Document.real),
       "handover_bytes": .int(statistics.handoverBytes),
