@@ -252,15 +252,6 @@ static void recur(const epc_recurrence *r, float *state, float *added, float *y)
   for (size_t j = 0; j < m; j++) y[j] *= r->scale;
 }
 
-/// The nearest bf16 of each real, ties to even; a NaN stays one.
-static void to_bf16(const float *x, size_t count, uint16_t *y) {
-  for (size_t i = 0; i < count; i++) {
-    const uint32_t bits = ((const uint32_t *)x)[i];
-    const uint32_t nearest = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    y[i] = (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? (bits >> 16 | 0x40) : nearest);
-  }
-}
-
 /// As many products as registers allow, for a while: the rate that kernels are measured by.
 static double multiply_reals(size_t steps) {
   lanes sums[3 * TILE_VECTORS + 2];

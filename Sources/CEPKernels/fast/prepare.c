@@ -81,7 +81,7 @@ static void prepare_row(epc_format format, const float *x, size_t padded, size_t
   }
 }
 
-void epc_prepare(const epc_kernels *kernels, epc_format format, bool for_tiles, const float *x, size_t x_stride, const int32_t *index,
+void epc_prepare(epc_format format, const float *x, size_t x_stride, const int32_t *index,
                  size_t in, size_t rows, size_t first_block, size_t end_block, float *row,
                  void *prepared) {
   const size_t blocks = epc_row_blocks(rows);
@@ -97,12 +97,8 @@ void epc_prepare(const epc_kernels *kernels, epc_format format, bool for_tiles, 
         memset(row + in, 0, (padded - in) * sizeof(float));
         from = row;
       }
-      if (for_tiles && (format == EPC_FORMAT_BF16 || format == EPC_FORMAT_FP8)) {
-        kernels->to_bf16(from, padded, (uint16_t *)((char *)prepared + r * row_bytes));
-      } else {
-        prepare_row(format, from, padded, end - first, r - first,
-                    (char *)prepared + first * row_bytes);
-      }
+      prepare_row(format, from, padded, end - first, r - first,
+                  (char *)prepared + first * row_bytes);
     }
   }
 }

@@ -203,6 +203,5 @@ const epc_kernels JOIN(epc_kernels_, LEVEL) = {
     .glu = glu,
     .norm = norm,
     .recur = recur,
-    .to_bf16 = to_bf16,
     .rates = {multiply_reals, multiply_bf16, multiply_bytes},
 };

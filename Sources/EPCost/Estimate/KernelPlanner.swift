@@ -145,7 +145,7 @@ struct KernelPlanner {
     case .affine: break
     case .binary: planStream(index, launches: 0)
     case .contract, .unary, .positionScale, .glu, .norm, .sumSquares, .softmax, .reduce, .rope,
-      .shortConvolution, .route, .embed, .sampleRows:
+      .shortConvolution, .route, .embed, .sampleRows, .custom:
       planStream(index, launches: 1)
     }
   }
@@ -158,12 +158,24 @@ struct KernelPlanner {
     var read = 0.0
     for case .value(let value) in operation.operands.map(\.reference) { read += bytes(of: value) }
     if operation.kind == .embed { read = written }
+    var operations = 0.0
+    if operation.kind == .custom {
+      for case .weight(let weight) in operation.operands.map(\.reference) {
+        let bits = estimator.precision.format(of: function.weights[weight].role).bitsPerElement
+        read += Double(function.weights[weight].elementCount) * bits / 8
+      }
+      let made = function.values[operation.results[0]]
+      operations =
+        rows(of: made) * Double(made.elementsPerRow) * operation.attributes.real("operations")
+    }
     // The addition's sum is still at hand when the norm reads it.
     if operation.kind == .binary { read /= 2 }
     let isExperts = operation.kind == .glu && function.values[operation.results[0]].rows == .routed
     add(
       index, isExperts ? .experts : .other,
-      .stream(Kernel.Stream(bytes: read + written, launches: launches)))
+      .stream(
+        Kernel.Stream(bytes: read + written, launches: launches, operations: operations)),
+      name: operation.kind == .custom ? operation.attributes.text("name") : nil)
   }
 
   /// Products of the same input with weights of the same kind are one product.

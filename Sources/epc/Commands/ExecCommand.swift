@@ -46,6 +46,10 @@ struct ExecCommand: ParsableCommand {
         """))
   var backend: String?
 
+  @Option(
+    help: "A library with kernels for operations of the model that epc does not know.")
+  var kernels: String?
+
   @Option(help: "How many seconds one call of a library may take.")
   var backendTimeout: Int = 60
 
@@ -121,6 +125,13 @@ struct ExecCommand: ParsableCommand {
       }
       let backend = try BackendChoice(
         named: backend ?? "cpu", cpu: cpu, seconds: backendTimeout)
+      if kernels != nil {
+        switch backend {
+        case .cpu, .reference, .plugin: break
+        case .mpi, .simgpu:
+          throw Diagnostics("flag", "'--kernels' runs in one process; use '--backend cpu'")
+        }
+      }
       let kept = try keptData()
       let sampling = try self.sampling()
       var plan = try Plan.load(plan)
@@ -140,8 +151,10 @@ struct ExecCommand: ParsableCommand {
           )
         }
         switch backend {
-        case .cpu(let device): try compare(plan, source, request, device, limit?.bytes)
-        case .reference: try compare(plan, source, request, ReferenceDevice(), limit?.bytes)
+        case .cpu(let device):
+          try compareExtended(plan, source, request, device, limit?.bytes)
+        case .reference:
+          try compareExtended(plan, source, request, ReferenceDevice(), limit?.bytes)
         case .mpi:
           throw Diagnostics("flag", "'--check' runs in one process; leave out '--backend mpi'")
         case .plugin(let device):
@@ -151,7 +164,7 @@ struct ExecCommand: ParsableCommand {
               "'--check' compares operations, and '\(device.name)' runs whole programs only; 'epc "
                 + "conformance' compares what they make")
           }
-          try compare(plan, source, request, kernels, nil)
+          try compareExtended(plan, source, request, kernels, nil)
         case .simgpu:
           throw Diagnostics(
             "flag", "'--check' runs all ranks in one process; leave '--backend simgpu' out")
@@ -160,15 +173,15 @@ struct ExecCommand: ParsableCommand {
       }
       let result: GenerationResult
       switch backend {
-      case .cpu(let device): result = try run(plan, source, request, device, limit?.bytes)
+      case .cpu(let device): result = try runExtended(plan, source, request, device, limit?.bytes)
       case .reference:
-        result = try run(plan, source, request, ReferenceDevice(), limit?.bytes)
+        result = try runExtended(plan, source, request, ReferenceDevice(), limit?.bytes)
       case .mpi(let device):
         let job = MPIRun(plan: plan, source: source, request: request, device: device)
         // The others have had their part.
         guard let made = try job.run() else { return }
         result = made
-      case .plugin(let device): result = try run(plan, source, request, device, nil)
+      case .plugin(let device): result = try runExtended(plan, source, request, device, nil)
       case .simgpu(let device):
         result = try runOverProcesses(plan, source, request, device)
         if NumericRun.worker != nil { return }
@@ -181,6 +194,38 @@ struct ExecCommand: ParsableCommand {
       try show(result, plan, tokenizer, on: backend.summary)
       if let output, format == .text { Terminal.print("wrote \(output)\n") }
     }
+  }
+
+  /// Runs with the kernels of a library beside the device's, if one is given.
+  private func runExtended<D: Device>(
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D,
+    _ memory: Int?
+  ) throws(Diagnostics) -> GenerationResult {
+    guard let library = try kernelLibrary() else {
+      return try run(plan, source, request, device, memory)
+    }
+    return try run(plan, source, request, ExtendedDevice(device, library: library), memory)
+  }
+
+  /// Compares with the kernels of a library beside the device's and the reference's, if one is given.
+  private func compareExtended<D: Device>(
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D,
+    _ memory: Int?
+  ) throws(Diagnostics) {
+    guard let library = try kernelLibrary() else {
+      return try compare(plan, source, request, device, memory, against: ReferenceDevice())
+    }
+    try compare(
+      plan, source, request, ExtendedDevice(device, library: library), memory,
+      against: ExtendedDevice(ReferenceDevice(), library: library))
+  }
+
+  private func kernelLibrary() throws(Diagnostics) -> PluginDevice? {
+    guard let kernels else { return nil }
+    do throws(PluginError) {
+      let library = try BackendChoice.library(kernels, seconds: backendTimeout)
+      return try PluginDevice(library).withKernels
+    } catch { throw Diagnostics("kernels", error.description) }
   }
 
   private func run<D: Device>(
@@ -296,9 +341,9 @@ struct ExecCommand: ParsableCommand {
   }
 
   /// Runs the plan beside an unsharded one of the same model on reference kernels.
-  private func compare<D: Device>(
+  private func compare<D: Device, R: Device>(
     _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D,
-    _ memory: Int?
+    _ memory: Int?, against reference: R
   ) throws(Diagnostics) {
     let single = try unsharded(plan)
     let comparison: Comparison
@@ -311,7 +356,7 @@ struct ExecCommand: ParsableCommand {
       } catch { throw .weights(error) }
       comparison = try Comparison.run(
         try PlanSession(plan, weights: stores.0, device: device),
-        against: try PlanSession(single, weights: stores.1, device: ReferenceDevice()), request,
+        against: try PlanSession(single, weights: stores.1, device: reference), request,
         bound: bound)
     } catch { throw Diagnostics("exec", error.description) }
     Terminal.print(comparison.text)
