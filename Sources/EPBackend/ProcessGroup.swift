@@ -16,7 +16,8 @@ public protocol ProcessGroup {
   ///
   /// - Parameters:
   ///   - values: the values, where the process has the rank; ignored elsewhere.
-  ///   - rank: the rank of the pool that has them.
+  ///   - rank: the rank that has them.
+  ///   - pool: its pool, as an index into the plan's.
   func share(_ values: [Float], ofRank rank: Int, pool: Int) throws(BackendError) -> [Float]
 }
 

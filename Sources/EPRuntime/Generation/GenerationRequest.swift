@@ -128,6 +128,8 @@ public struct RunStatistics: Sendable {
   public var weightBytes = 0
   /// Seconds from opening the weights to the first token.
   public var firstTokenSeconds = 0.0
+  /// What the request takes of memory.
+  public var memory = MemoryNeeds()
   /// What streaming experts took, where they are streamed.
   public var streaming: StreamStatistics?
 

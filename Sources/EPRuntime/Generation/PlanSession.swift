@@ -68,6 +68,7 @@ public final class PlanSession<D: Device> {
       }
       progress(run.statistics.tokens)
     }
+    do { run.statistics.memory = try memoryNeeds(request) } catch { throw .weights(error) }
     return try run.finish(weightBytes: store.bytes)
   }
 

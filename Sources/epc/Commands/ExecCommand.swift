@@ -439,6 +439,7 @@ struct ExecCommand: ParsableCommand {
       let milliseconds = Int((statistics.firstTokenSeconds * 1000).rounded())
       lines.append("first token after \(milliseconds) ms")
     }
+    lines.append(statistics.memory.text(experts: statistics.streaming))
     if let streaming = statistics.streaming {
       lines.append(streaming.text(tokens: statistics.tokens))
     }
@@ -473,6 +474,7 @@ struct ExecCommand: ParsableCommand {
       "decode_seconds": .real(statistics.decodeSeconds),
       "first_token_seconds": .real(statistics.firstTokenSeconds),
       "weight_bytes": .int(statistics.weightBytes),
+      "memory": statistics.memory.document(experts: statistics.streaming),
       "streaming": statistics.streaming?.document,
       "faults": faults.isEmpty ? nil : .list(faults.map(\.document)),
       "acceptance_rate": statistics.acceptanceRate.map(Document.real),
