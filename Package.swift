@@ -244,7 +244,8 @@ let package = Package(
     .target(
       name: "EPRuntime",
       dependencies: [
-        "CEPKernels", "EPModel", "EPIR", "EPPlan", "EPPlacement", "EPBackend", "EPCheckpoint",
+        "CEPCheckpoint", "CEPKernels", "EPModel", "EPIR", "EPPlan", "EPPlacement", "EPBackend",
+        "EPCheckpoint",
       ], swiftSettings: strict),
 
     // Reference checkpoints: what must come out, and how near it is.

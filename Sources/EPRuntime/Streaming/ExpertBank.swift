@@ -44,6 +44,19 @@ final class StreamedWeight {
     return place(slot: slot)
   }
 
+  /// Whether slots have pages to themselves, which can be handed on.
+  var hasOwnPages: Bool {
+    slotBytes > 0 && ReservedMemory.pages(of: 0..<slotBytes).upperBound == slotBytes
+  }
+
+  /// Makes a slot's memory ready to be written with the pages of another weight's slot, which then has
+  /// none. Returns whether that was possible.
+  func take(slot: Int, from other: StreamedWeight, slot otherSlot: Int) -> Bool {
+    hasOwnPages && other.slotBytes == slotBytes
+      && reserved.take(
+        at: slot * slotBytes, from: other.reserved, at: otherSlot * slotBytes, bytes: slotBytes)
+  }
+
   /// Gives a slot's pages back, but those that it shares with slots which stay.
   func release(slot: Int, isKept: (Int) -> Bool) {
     var pages = ReservedMemory.pages(of: (slot * slotBytes)..<((slot + 1) * slotBytes))
@@ -100,10 +113,14 @@ final class ExpertBank {
   /// Steps in which rows were sent to it.
   var step = 0
 
-  init(layer: Int, weights: [StreamedWeight]) {
+  /// The number of its first expert among those of all banks.
+  let firstExpert: Int
+
+  init(layer: Int, weights: [StreamedWeight], firstExpert: Int = 0) {
     precondition(!weights.isEmpty && weights.count <= 64, "a layer has 1 to 64 weights of experts")
     self.layer = layer
     self.weights = weights
+    self.firstExpert = firstExpert
     experts = weights[0].experts
     slots = experts.map { _ in Slot() }
   }
@@ -125,13 +142,34 @@ final class ExpertBank {
     slots[slot].isInUse && slots[slot].resident & needed == needed
   }
 
-  /// Forgets an expert's weights. Returns the bytes that are free now.
-  func evict(_ slot: Int) -> Int {
+  /// Forgets an expert's weights. Returns the bytes that are free now, or will be when the memory of what
+  /// is put into `spares` has been given back.
+  func evict(_ slot: Int, spares: inout [Spare]) -> Int {
     let parts = slots[slot].resident
     slots[slot].resident = 0
     slots[slot].isGuess = false
-    release(slot, parts)
+    for index in weights.indices where parts & (1 << Parts(index)) != 0 {
+      spares.append(Spare(bank: self, weight: index, slot: slot))
+    }
     return bytes(parts)
+  }
+
+  /// Forgets an expert's weights and gives their memory back. Returns the bytes that are free now.
+  func evict(_ slot: Int) -> Int {
+    var spares: [Spare] = []
+    let bytes = evict(slot, spares: &spares)
+    for spare in spares { spare.release() }
+    return bytes
+  }
+
+  /// Memory of a weight of an expert that is forgotten.
+  struct Spare {
+    let bank: ExpertBank
+    let weight: Int
+    let slot: Int
+
+    /// Gives the memory back.
+    func release() { bank.release(slot, 1 << Parts(weight)) }
   }
 
   /// Gives the memory of an expert's weights back, but what others share with it.
@@ -156,11 +194,24 @@ final class ExpertBank {
     return items
   }
 
-  /// Makes the memory of an expert's weights ready to be written.
-  func commit(_ slot: Int, _ parts: Parts) throws(WeightError) {
+  /// Makes the memory of an expert's weights ready to be written: that of spares where it fits, since
+  /// what the system gives anew it fills with zeros first. All spares are used up.
+  func commit(_ slot: Int, _ parts: Parts, spares: [Spare]) throws(WeightError) {
+    var spares = spares
+    var rest: [StreamedWeight] = []
     for (index, weight) in weights.enumerated() where parts & (1 << Parts(index)) != 0 {
-      try weight.commit(slot: slot)
+      let taken = spares.firstIndex {
+        weight.take(slot: slot, from: $0.bank.weights[$0.weight], slot: $0.slot)
+      }
+      if let taken {
+        spares.remove(at: taken)
+      } else {
+        rest.append(weight)
+      }
     }
+    // First, since neighbours share pages.
+    for spare in spares { spare.release() }
+    for weight in rest { try weight.commit(slot: slot) }
   }
 }
 

@@ -32,7 +32,8 @@ extension ExpertCache {
     if priority == .now { giveUpGuesses(for: room) }
     if !reading.isEmpty && stagedBytes + room > stagingCapacity { return false }
     if !makeRoom(bytes, score: score, for: (bank, slot)) { return false }
-    try bank.commit(slot, missing)
+    defer { spares = [] }
+    try bank.commit(slot, missing, spares: spares)
     let loading = try WeightLoading(items, by: reader, priority: priority)
     used += bytes
     stagedBytes += loading.pending.room

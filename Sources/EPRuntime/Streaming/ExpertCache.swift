@@ -23,6 +23,9 @@ final class ExpertCache {
   /// Bytes that reads under way may take, but for one of any size.
   var stagingCapacity = Int.max
   var statistics = StreamStatistics()
+  /// Memory of experts that were forgotten to make room, until it is used for others.
+  var spares: [ExpertBank.Spare] = []
+  private var trace = ExpertTrace()
   /// Bytes that had been read of weights which stay.
   private var residentReads = 0
   /// Bytes read when the first token had been made.
@@ -51,7 +54,9 @@ final class ExpertCache {
     if let known = banks.first(where: { $0.weights.elementsEqual(weights, by: ===) }) {
       return known
     }
-    let bank = ExpertBank(layer: layer, weights: weights)
+    let bank = ExpertBank(
+      layer: layer, weights: weights,
+      firstExpert: banks.last.map { $0.firstExpert + $0.experts.count } ?? 0)
     banks.append(bank)
     return bank
   }
@@ -83,6 +88,8 @@ final class ExpertCache {
       bank.slots.reduce(sum) { $0 + bank.bytes($1.resident) }
     }
     report.bytesRead = bytesRead
+    report.leastBytesRead =
+      trace.isCut || !isRead ? nil : trace.leastReads(capacity: capacity)
     report.decodeBytesRead = firstTokenBytes.map { bytesRead - $0 } ?? 0
     return report
   }
@@ -106,6 +113,7 @@ final class ExpertCache {
   func expect(_ bank: ExpertBank, slots: [Int]) throws(WeightError) {
     bank.step += 1
     try installCompleted()
+    trace.add(first: bank.firstExpert, slots: slots, bytes: bank.expertBytes)
     for slot in slots {
       let isThere = bank.slots[slot].resident == bank.all
       statistics.hits += isThere ? 1 : 0
@@ -182,9 +190,12 @@ final class ExpertCache {
           victim = (bank, number, slot.isExpected, own)
         }
       }
-      guard let victim else { return false }
-      if let score, victim.score >= score { return false }
-      used -= victim.bank.evict(victim.slot)
+      guard let victim, score.map({ victim.score < $0 }) ?? true else {
+        for spare in spares { spare.release() }
+        spares = []
+        return false
+      }
+      used -= victim.bank.evict(victim.slot, spares: &spares)
     }
     return true
   }
