@@ -57,7 +57,9 @@ let package = Package(
 
     // The files under models/, compiled and run one by one.
     .testTarget(
-      name: "ModelFileTests", dependencies: ["EPModel", "EPIR", "EPJSON"], swiftSettings: strict),
+      name: "ModelFileTests",
+      dependencies: ["EPModel", "EPIR", "EPJSON", "EPCost", "EPPlan", "EPCompiler"],
+      swiftSettings: strict),
 
     // Plans: the type, its JSON form, its verifier and what each rank makes of it.
     .target(name: "EPPlan", dependencies: ["EPModel", "EPJSON", "EPIR"], swiftSettings: strict),

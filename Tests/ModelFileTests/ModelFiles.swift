@@ -9,6 +9,8 @@ struct ModelFiles: Sendable {
   struct Report: Sendable {
     /// What is wrong with it; a report with problems holds nothing else of use.
     var problems: [String] = []
+    /// The program it traced to.
+    var program: ModelProgram?
     /// The calls of its functions in order.
     var calls: [Call] = []
     /// Weights of all kinds; see `ParameterCount`.
@@ -113,23 +115,28 @@ struct ModelFiles: Sendable {
     for line in output.split(separator: "\n") { read(line, into: &report) }
     let envelopes = try (Data(contentsOf: first), Data(contentsOf: second))
     if envelopes.0 != envelopes.1 { report.problems.append("two envelopes differ") }
-    report.problems += problems(ofEnvelope: envelopes.0)
+    do {
+      report.program = try read(envelope: envelopes.0)
+    } catch {
+      report.problems.append("\(error)")
+    }
     return report
   }
 
   /// Reads an envelope as the compiler does.
-  private static func problems(ofEnvelope envelope: Data) -> [String] {
+  private static func read(envelope: Data) throws -> ModelProgram {
     let header = Data("epc-model 1\n".utf8)
-    guard envelope.starts(with: header) else { return ["no envelope came out"] }
-    do {
-      let text = Array(envelope.dropFirst(header.count))
-      let model = try JSONNode(JSONValue.parse(bytes: text))["model"]
-      let program = try ModelProgram(json: model)
-      let again = "{\"diagnostics\":[],\"model\":\(program.document.json)}"
-      return Array(again.utf8) == text ? [] : ["the program reads back as another one"]
-    } catch {
-      return ["\(error)"]
-    }
+    guard envelope.starts(with: header) else { throw Broken("no envelope came out") }
+    let text = Array(envelope.dropFirst(header.count))
+    let program = try ModelProgram(json: try JSONNode(JSONValue.parse(bytes: text))["model"])
+    let again = "{\"diagnostics\":[],\"model\":\(program.document.json)}"
+    if Array(again.utf8) != text { throw Broken("the program reads back as another one") }
+    return program
+  }
+
+  private struct Broken: Error, CustomStringConvertible {
+    var description: String
+    init(_ description: String) { self.description = description }
   }
 
   private static func read(_ line: Substring, into report: inout Report) {
