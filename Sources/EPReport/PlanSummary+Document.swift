@@ -60,6 +60,9 @@ extension PlanSummary {
                 name: part.name.replacing(" ", with: "_").lowercased(), value: .int(part.bytes))
             } + [Document.Field(name: "total", value: .int(table.total))])
         }),
+      "arena": .object([
+        "bytes": .int(summary.arena?.bytes ?? 0), "least": .int(summary.arena?.least ?? 0),
+      ]),
       "collectives": .list(
         summary.collectives.flatMap { function in
           function.traffic.map { traffic in

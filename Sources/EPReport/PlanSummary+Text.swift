@@ -101,6 +101,16 @@ extension PlanSummary {
       }
     }
     page.table(rows)
+    if let arena = summary.arena, arena.bytes > 0 {
+      let name = Escaping.shortened(Escaping.printable(arena.function), to: 20)
+      let batches = summary.pool.microBatches
+      page.field(
+        "  arena",
+        (batches > 1 ? "\(batches) of " : "") + "\(Units.bytes(arena.bytes)), that of \(name)"
+          + (arena.bytes > arena.least
+            ? ", \(Units.percent(arena.bytes - arena.least, of: arena.least)) above the most bytes "
+              + "alive at once" : ", the most bytes alive at once"))
+    }
   }
 
   private func writeCollectives(of summary: PoolSummary, to page: inout TextPage) {

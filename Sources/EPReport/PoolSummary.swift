@@ -74,6 +74,13 @@ struct PoolSummary {
     return found
   }
 
+  /// The arena of the function that needs most room, and the least that one could have: the most
+  /// bytes that its values take at once.
+  var arena: (function: String, bytes: Int, least: Int)? {
+    let fullest = pool.functions.max { $0.arenaBytes < $1.arenaBytes }
+    return fullest.map { ($0.function.name, $0.arenaBytes, pool.leastArenaBytes(of: $0)) }
+  }
+
   /// The collectives of every function that has any.
   var collectives: [Collectives] {
     var found: [Collectives] = []

@@ -5,6 +5,8 @@ struct Distances {
   let period: Int
   /// `start(to) - start(from) >= least[from * count + to]`.
   private(set) var least: [Int]
+  /// Elementary steps taken since the first arc.
+  private(set) var work = 0
 
   /// Distances of jobs that do not know of each other, none further than `reach` ticks from another.
   init(count: Int, period: Int, reach: Int) {
@@ -22,15 +24,18 @@ struct Distances {
     if least[from * count + to] >= ticks { return true }
     if least[to * count + from] + ticks > 0 { return false }
     let count = self.count
+    var rows = 1
     for first in 0..<count {
       let sum = least[first * count + from] + ticks
       // Rows that the arc does not lengthen at its end are lengthened nowhere behind it.
       if sum <= least[first * count + to] { continue }
+      rows += 1
       for second in 0..<count {
         let path = sum + least[to * count + second]
         if path > least[first * count + second] { least[first * count + second] = path }
       }
     }
+    work += rows * count
     return true
   }
 }

@@ -88,6 +88,15 @@ struct Folding {
     return true
   }
 
+  /// The shortest schedule of the whole body in the order of one micro-batch's, each a share of the
+  /// period behind the one before.
+  func tightened(
+    _ whole: LoopBody, starts folded: [Int], period: Int, atLeast least: Int
+  ) -> (period: Int, starts: [Int]) {
+    ListSchedule.tightened(
+      whole, starts: starts(of: folded, period: period), period: period * count, atLeast: least)
+  }
+
   /// Starts of all jobs, from those of each micro-batch.
   func starts(ofEach turns: [[Int]]) -> [Int] { like.map { turns[$0.turn][$0.job] } }
 

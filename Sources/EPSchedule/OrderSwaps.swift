@@ -1,7 +1,8 @@
 /// Shortens the period of an order by letting neighbours on a resource change places.
 ///
-/// Only jobs of different micro-batches do, so that each runs as before; and only where one follows
-/// the other on the circle that determines the period, since nothing else can shorten it.
+/// Only where one follows the other on the circle that determines the period, since nothing else can
+/// shorten it; and where there are several micro-batches only jobs of different ones, so that each
+/// runs as before.
 struct OrderSwaps {
   private struct Place {
     var job: Int
@@ -11,6 +12,7 @@ struct OrderSwaps {
 
   private let body: LoopBody
   private let fixed: PeriodArcs
+  private let isOneBatch: Bool
   private var sequences: [[Place]]
   /// Elementary steps taken.
   private(set) var work = 0
@@ -18,6 +20,7 @@ struct OrderSwaps {
   init(_ body: LoopBody, starts: [Int], period: Int) {
     self.body = body
     fixed = PeriodArcs(body)
+    isOneBatch = Set(body.jobs.map(\.batch)).count == 1
     sequences = (0..<body.resources).map { resource in
       body.jobs.indices.filter {
         body.jobs[$0].resource == resource && body.jobs[$0].duration > 0
@@ -41,7 +44,9 @@ struct OrderSwaps {
         let (resource, place) = self.place(number - fixed.arcs.count)
         let sequence = sequences[resource]
         let (a, b) = (sequence[place].job, sequence[(place + 1) % sequence.count].job)
-        if body.jobs[a].batch == body.jobs[b].batch || last.contains([b, a]) { continue }
+        if !isOneBatch && body.jobs[a].batch == body.jobs[b].batch || last.contains([b, a]) {
+          continue
+        }
         swap(resource, place)
         let found = self.arcs().smallestPeriod(atLeast: least)
         work += 48 * body.dependencies.count

@@ -52,28 +52,49 @@ struct PeriodArcs {
   private func paths(_ period: Int) -> Outcome {
     var starts = Array(repeating: 0, count: count)
     var reason = Array(repeating: -1, count: count)
-    var last = -1
-    for _ in 0...count {
-      last = -1
+    var rounds = 0
+    var look = 4
+    while true {
+      var hasRisen = false
       for (number, arc) in arcs.enumerated() {
         let start = starts[arc.from] + arc.delay - arc.distance * period
         if start > starts[arc.to] {
           starts[arc.to] = start
           reason[arc.to] = number
-          last = arc.to
+          hasRisen = true
         }
       }
-      if last < 0 { return .starts(starts) }
+      if !hasRisen { return .starts(starts) }
+      rounds += 1
+      // Reasons that go round in a circle are one that feeds itself. After as many rounds as there
+      // are jobs there is one, mostly after a few.
+      if rounds >= look {
+        if let circle = circle(of: reason) { return .circle(circle) }
+        look = rounds > count ? rounds + 1 : 2 * look
+      }
     }
-    // Still rising after as many rounds as there are jobs: some circle feeds the last one.
-    var job = last
-    for _ in 0..<count where reason[job] >= 0 { job = arcs[reason[job]].from }
-    var circle: [Int] = []
-    let end = job
-    repeat {
-      circle.append(reason[job])
-      job = arcs[reason[job]].from
-    } while job != end
-    return .circle(circle)
+  }
+
+  /// The arcs of a circle among the reasons of jobs' starts.
+  private func circle(of reason: [Int]) -> [Int]? {
+    // By job: the walk it was met on.
+    var walk = Array(repeating: -1, count: count)
+    for first in 0..<count where walk[first] < 0 {
+      var job = first
+      while walk[job] < 0 {
+        walk[job] = first
+        if reason[job] < 0 { break }
+        job = arcs[reason[job]].from
+      }
+      if reason[job] < 0 || walk[job] != first { continue }
+      var circle: [Int] = []
+      let end = job
+      repeat {
+        circle.append(reason[job])
+        job = arcs[reason[job]].from
+      } while job != end
+      return circle
+    }
+    return nil
   }
 }

@@ -116,6 +116,7 @@ private let golden = """
       activations      419 KiB  < 0.1 %  ▏·······································
       communication    512 KiB  < 0.1 %  ▏·······································
       total           61.3 MiB    0.1 %  ▏·······································
+      arena      419 KiB, that of layer1, the most bytes alive at once
 
     collectives  bytes a rank sends, even routing; 384 KiB a step in all
       layer1  layers 1-3  dispatch  ep 4  64.0 KiB  low_latency

@@ -12,6 +12,8 @@ struct ModelFiles: Sendable {
   struct Report: Sendable {
     /// What is wrong with it; a report with problems holds nothing else of use.
     var problems: [String] = []
+    /// The program it traced to.
+    var program: ModelProgram?
     /// The calls of its functions in order.
     var calls: [Call] = []
     /// Weights of all kinds; see `ParameterCount`.
@@ -116,24 +118,30 @@ struct ModelFiles: Sendable {
     for line in output.split(separator: "\n") { read(line, into: &report) }
     let envelopes = try (Data(contentsOf: first), Data(contentsOf: second))
     if envelopes.0 != envelopes.1 { report.problems.append("two envelopes differ") }
-    report.problems += problems(ofEnvelope: envelopes.0)
+    do {
+      let program = try read(envelope: envelopes.0)
+      report.program = program
+      report.problems += try problemsOfPlans(program)
+    } catch {
+      report.problems.append("\(error)")
+    }
     return report
   }
 
   /// Reads an envelope as the compiler does.
-  private static func problems(ofEnvelope envelope: Data) -> [String] {
+  private static func read(envelope: Data) throws -> ModelProgram {
     let header = Data("epc-model 1\n".utf8)
-    guard envelope.starts(with: header) else { return ["no envelope came out"] }
-    do {
-      let text = Array(envelope.dropFirst(header.count))
-      let model = try JSONNode(JSONValue.parse(bytes: text))["model"]
-      let program = try ModelProgram(json: model)
-      let again = "{\"diagnostics\":[],\"model\":\(program.document.json)}"
-      if Array(again.utf8) != text { return ["the program reads back as another one"] }
-      return try problemsOfPlans(program)
-    } catch {
-      return ["\(error)"]
-    }
+    guard envelope.starts(with: header) else { throw Broken("no envelope came out") }
+    let text = Array(envelope.dropFirst(header.count))
+    let program = try ModelProgram(json: try JSONNode(JSONValue.parse(bytes: text))["model"])
+    let again = "{\"diagnostics\":[],\"model\":\(program.document.json)}"
+    if Array(again.utf8) != text { throw Broken("the program reads back as another one") }
+    return program
+  }
+
+  private struct Broken: Error, CustomStringConvertible {
+    var description: String
+    init(_ description: String) { self.description = description }
   }
 
   /// Compiles with nothing but a phase: the loads that the compiler chooses fit the devices that it
