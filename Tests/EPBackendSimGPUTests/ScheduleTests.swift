@@ -75,8 +75,8 @@ import Testing
 
   static let ways: [Way] = [
     Way(
-      model: "DeepSeek-V3", role: .decode, mesh: Mesh(dp: 128, ep: 128), load: 128, microBatches: 2),
-    Way(model: "DeepSeek-V3", role: .decode, mesh: Mesh(dp: 64, ep: 64), load: 32, microBatches: 1),
+      model: "DeepSeek-V3", role: .decode, mesh: Mesh(dp: 128, ep: 128), load: 128,
+      microBatches: 2),
     Way(model: "DeepSeek-V3", role: .decode, mesh: Mesh(dp: 64, ep: 64), load: 64),
     Way(
       model: "DeepSeek-V3", role: .prefill, mesh: Mesh(dp: 32, ep: 32), load: 16_384,
@@ -85,12 +85,10 @@ import Testing
       model: "DeepSeek-V3", role: .prefill, mesh: Mesh(pp: 2, dp: 16, ep: 16), load: 8192,
       microBatches: 2),
     Way(model: "Kimi-K2", role: .decode, mesh: Mesh(dp: 128, ep: 128), load: 128, microBatches: 2),
-    Way(model: "Kimi-K2", role: .decode, mesh: Mesh(dp: 64, ep: 64), load: 255, microBatches: 3),
     Way(model: "Kimi-K2", role: .prefill, mesh: Mesh(dp: 32, ep: 32), load: 8192, microBatches: 2),
     Way(
       model: "Kimi-K2", role: .prefill, mesh: Mesh(dp: 8, tp: 4, ep: 32), load: 8192,
       microBatches: 1),
-    Way(model: "Kimi-K2", role: .prefill, mesh: Mesh(dp: 32, ep: 32), load: 8192),
   ]
 
   @Test(arguments: ways) func evenRoutingTakesWhatThePlanSays(way: Way) throws {
@@ -128,7 +126,7 @@ import Testing
 
   /// The fullest rank's extra rows show in the step, whatever is overlapped.
   @Test func skewIsSlowerByWhatThePlacementSays() throws {
-    let way = Self.ways[5]
+    let way = Self.ways[4]
     let plan = try way.plan()
     func step(_ source: LoadSource?) throws -> PoolOutcome {
       let options = SimulationOptions(steps: 2, routing: RoutingSource(.mean, loads: source))
