@@ -15,7 +15,7 @@ trap 'rm -rf "$folder"' EXIT
 run=(--weights synthetic:3 --tokens 1,2,3,4,5 --generate 6)
 for ep in 2 4 8; do
   "$epc" compile models/tiny-deepseek.swift --ep $ep -o "$folder/plan$ep.json" > /dev/null || exit 1
-  "$epc" exec "$folder/plan$ep.json" "${run[@]}" | head -1 > "$folder/expected$ep" || exit 1
+  "$epc" exec "$folder/plan$ep.json" "${run[@]}" | sed -n 1p > "$folder/expected$ep" || exit 1
 done
 # Processes of these plans, zombies left out, and mappings of a run's shared memory among them.
 left() {

@@ -25,10 +25,9 @@ extension PoolEvaluator {
   func decodePoint(
     _ shape: PoolShape, sequences: Int, depth: Depth = .exact
   ) -> PoolPoint? {
-    let step = StepShape(
-      sequences: Double(sequences), drafts: shape.drafts, context: Double(problem.decodeContext),
-      promptTokens: 0, length: 1, read: 1)
-    guard let (seconds, overlap) = seconds(shape, step, depth) else { return nil }
+    guard let (seconds, overlap) = seconds(shape, decodeStep(shape, sequences), depth) else {
+      return nil
+    }
     let gained = gained(shape)
     return PoolPoint(
       shape: shape, sequences: sequences, promptTokens: 0, step: seconds, promptStep: 0,
@@ -58,23 +57,52 @@ extension PoolEvaluator {
   func unifiedPoint(
     _ shape: PoolShape, sequences: Int, chunk: Int, depth: Depth = .exact
   ) -> PoolPoint? {
-    let read = problem.tokensRead
-    let gained = gained(shape)
-    let decode = StepShape(
+    guard let plain = seconds(shape, decodeStep(shape, sequences), depth),
+      let full = seconds(shape, mixedStep(shape, sequences, chunk), depth)
+    else { return nil }
+    return unifiedPoint(
+      shape, sequences: sequences, chunk: chunk, plain: plain.seconds, full: full.seconds,
+      overlap: full.overlap)
+  }
+
+  /// A unified pool's point at best, from steps that are asked for once a shape and size: decoding
+  /// alone, and one sequence beside the chunk. Larger steps take at least `monotony` of smaller ones.
+  func roughUnifiedPoint(
+    _ shape: PoolShape, sequences: Int, chunk: Int, monotony: Double
+  ) -> PoolPoint? {
+    guard let plain = leastSeconds(shape, decodeStep(shape, sequences)),
+      let least = problem.space.sequences.first,
+      let alone = leastSeconds(shape, mixedStep(shape, least, chunk))
+    else { return nil }
+    return unifiedPoint(
+      shape, sequences: sequences, chunk: chunk, plain: plain,
+      full: max(plain, alone) * monotony, overlap: .auto)
+  }
+
+  private func decodeStep(_ shape: PoolShape, _ sequences: Int) -> StepShape {
+    StepShape(
       sequences: Double(sequences), drafts: shape.drafts, context: Double(problem.decodeContext),
       promptTokens: 0, length: 1, read: 1)
-    let mixed = StepShape(
+  }
+
+  private func mixedStep(_ shape: PoolShape, _ sequences: Int, _ chunk: Int) -> StepShape {
+    StepShape(
       sequences: Double(sequences), drafts: shape.drafts, context: Double(problem.decodeContext),
-      promptTokens: Double(chunk), length: Double(problem.promptLength), read: read)
-    guard let plain = seconds(shape, decode, depth), let full = seconds(shape, mixed, depth) else {
-      return nil
-    }
+      promptTokens: Double(chunk), length: Double(problem.promptLength), read: problem.tokensRead)
+  }
+
+  private func unifiedPoint(
+    _ shape: PoolShape, sequences: Int, chunk: Int, plain: Double, full: Double,
+    overlap: OverlapChoice
+  ) -> PoolPoint {
+    let read = problem.tokensRead
+    let gained = gained(shape)
     let ends = Double(sequences) * gained / Double(problem.outputLength)
     // A prompt's last chunk fills its step no more than the others do.
     let busy = ends * (read / Double(chunk)).rounded(.up)
     let carrying = 1 - pow(1 - min(busy, 1), Double(shape.mesh.dp))
-    let longer = max(plain.seconds, full.seconds)
-    let step = (1 - carrying) * plain.seconds + carrying * longer
+    let longer = max(plain, full)
+    let step = (1 - carrying) * plain + carrying * longer
     let service = (read / Double(chunk)).rounded(.up) * longer
     let utilization = busy / problem.mostUtilization
     let waits = utilization < 1 ? utilization / (2 * (1 - utilization)) : .infinity
@@ -82,7 +110,7 @@ extension PoolEvaluator {
       shape: shape, sequences: sequences, promptTokens: chunk, step: step, promptStep: longer,
       timePerToken: step / gained, timeToFirstToken: service * (1 + waits) + 0.5 * step,
       requestRate: utilization <= 1 ? Double(shape.mesh.dp) * ends / step : 0,
-      balancedness: balancedness(shape), overlap: full.overlap)
+      balancedness: balancedness(shape), overlap: overlap)
   }
 
   private func balancedness(_ shape: PoolShape) -> Double { tables.balancedness(shape) }

@@ -155,6 +155,14 @@ struct PoolExplorer {
     while let box = boxes.popLast() {
       let (sequences, chunk) = (sizes[box.sequences.lowerBound], chunks[box.chunks.lowerBound])
       evaluations += 1
+      // Decoding alone, or one sequence with the chunk, takes no longer than both: known already.
+      if let rough = evaluator.roughUnifiedPoint(
+        shape, sequences: sequences, chunk: chunk, monotony: Self.monotony),
+        !isOpen(unified: rough),
+        prunes(unified: rough, sizes[box.sequences.upperBound], chunks[box.chunks.upperBound])
+      {
+        continue
+      }
       guard
         let least = evaluator.unifiedPoint(
           shape, sequences: sequences, chunk: chunk, depth: .bound)

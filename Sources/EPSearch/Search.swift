@@ -75,9 +75,12 @@ public struct Search: Sendable {
     }
     let tasks = apart + unified
     let ranking = refine(tasks, &found, &refinement)
-    let earliest = refinement.least(found.flatMap(\.earliest), by: \.timeToFirstToken)
-    let fastest = refinement.least(
-      zip(tasks, found).filter { $0.0.role != .prefill }.flatMap(\.1.points), by: \.timePerToken)
+    var (earliest, fastest): (PoolPoint?, PoolPoint?)
+    if ranking.best.isEmpty {
+      earliest = refinement.least(found.flatMap(\.earliest), by: \.timeToFirstToken)
+      fastest = refinement.least(
+        zip(tasks, found).filter { $0.0.role != .prefill }.flatMap(\.1.points), by: \.timePerToken)
+    }
     if ranking.front.isEmpty && fastest == nil && earliest == nil {
       throw nothingFits(tables, PoolEvaluator(tables))
     }

@@ -23,6 +23,8 @@ struct Recovery {
   private var noticed: ContinuousClock.Instant?
   private var loaded: ContinuousClock.Instant?
   private var open: Range<Int> = 0..<0
+  /// Tokens made when a process was last killed without a fault of the schedule.
+  private var tokensAtKill = -1
   /// When the latest step ended.
   private var stepped = ContinuousClock.now
 
@@ -93,6 +95,12 @@ struct Recovery {
       report(cause, failure, by: who, weights, recomputed)
     }
     if causes.isEmpty {
+      // Whatever kills each process that takes over would do so for ever.
+      if tokensBefore == tokensAtKill {
+        throw Diagnostics(
+          "exec", failure.reason + ", as the one before it was, with nothing made between")
+      }
+      tokensAtKill = tokensBefore
       // A process is gone, and no device: another one takes its ranks.
       report(
         FaultSchedule.Fault(.lostRank, rank: failure.killed[0], step: broken), failure,

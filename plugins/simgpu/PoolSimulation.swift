@@ -211,7 +211,7 @@ public final class PoolSimulation {
       let table = unsafe Numbers(repeating: list.halves[index].table, count: 1)
       var issue = unsafe clocks.issue(job, kept, keepsBusy: true)
       // Made for this call alone, they must live as long as it.
-      withExtendedLifetime((ratios, table)) {
+      unsafe withExtendedLifetime((ratios, table)) {
         unsafe epc_issue_routed(&issue, ratios.base, ratios.base, table.base, 1)
       }
     case .exchange(let index):
