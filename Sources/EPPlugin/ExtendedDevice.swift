@@ -36,7 +36,7 @@ public struct ExtendedDevice<Base: Device>: ForwardingDevice {
     return base.form(ofOperand: operand, of: kernel)
   }
 
-  /// Makes a matrix ready; see `Device`.
+  /// Makes rows of a matrix ready; see `Device`.
   public func prepare(
     _ part: EncodedRows, rows: Range<Int>, as form: WeightForm, to result: Memory
   ) -> Bool {
