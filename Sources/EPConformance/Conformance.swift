@@ -16,7 +16,8 @@ public struct Conformance: Sendable {
       case failed(String)
     }
 
-    /// What is tested: `operations`, `plans`, `limits`, `errors`.
+    /// What is tested: `operations`, `events`, `plans`, `streams`, `limits`, `errors`; `programs` where
+    /// the device runs plans as whole programs.
     public var group: String
     /// Which of them: `attention, window`.
     public var name: String
@@ -91,9 +92,11 @@ public struct Conformance: Sendable {
 
   /// Runs everything on a device.
   ///
-  /// - Parameter observe: sees each row as soon as it is there.
+  /// - Parameters:
+  ///   - programs: the device as one that runs whole programs, if it is such a one too.
+  ///   - observe: sees each row as soon as it is there.
   public func run<D: Device>(
-    _ device: D, precision: Precision, observe: (Row) -> Void = { _ in }
+    _ device: D, precision: Precision, programs: D? = nil, observe: (Row) -> Void = { _ in }
   ) -> [Row] {
     var rows: [Row] = []
     func add(_ row: Row) {
@@ -106,8 +109,14 @@ public struct Conformance: Sendable {
     {
       add(operation(variant, UInt64(index), device, precision))
     }
-    for sample in SampleRun.all where isWanted("plans", sample.name) {
+    if isWanted("events", Ordering.name) { add(Ordering.row(device)) }
+    for sample in SampleRun.all where isWanted(sample.group, sample.name) {
       add(sample.row(device, precision))
+    }
+    if let programs {
+      for sample in SampleRun.all where isWanted("programs", sample.name) {
+        add(sample.row(programs, precision))
+      }
     }
     for refusal in Refusal.all where isWanted(refusal.group, refusal.name) {
       add(refusal.row(device))

@@ -19,7 +19,10 @@ public struct LoopSolver: Sendable {
 
   /// A schedule of the body; nil where its jobs wait for each other in a circle.
   public func solve(_ body: LoopBody) -> ModuloSchedule? {
-    guard let bounds = body.bounds, var best = LoopSolver.listed(body, bounds) else { return nil }
+    let body = body.withImpliedDelays
+    guard let bounds = body.boundsOfDelays, var best = LoopSolver.listed(body, bounds) else {
+      return nil
+    }
     var work = 0
     let folding = Folding(body)
     if let folding, var folded = LoopSolver.listed(folding.body) {
@@ -30,6 +33,7 @@ public struct LoopSolver: Sendable {
           period: folded.period * folding.count, atLeast: best.proven)
         if ordersAlike || whole.period < best.period { (best.period, best.starts) = whole }
       }
+      if !LoopSolver.isNear(best) { iterate(body, folding, &best, &work) }
       if !LoopSolver.isNear(best) { cross(body, folding, &best, &work) }
       if ordersAlike && !LoopSolver.isNear(best) {
         let ordered = folding.ordered(body, by: folded.starts)
@@ -56,6 +60,27 @@ public struct LoopSolver: Sendable {
     return ModuloSchedule(
       period: best.period, starts: best.starts.map { $0 - first }, bounds: bounds,
       lowerBound: body.jobs.isEmpty ? best.period : best.proven)
+  }
+
+  /// Takes what iterative scheduling finds of one micro-batch, if it is shorter: at the bound, or as
+  /// little above it as will do.
+  private func iterate(
+    _ body: LoopBody, _ folding: Folding, _ best: inout Best, _ work: inout Int
+  ) {
+    for share in [0, 3, 10, 20, 40, 80, 160, 320] {
+      let target = best.proven + best.proven / 1000 * share
+      if work > effort || target >= best.period - best.period >> 9 { return }
+      let period = (target + folding.count - 1) / folding.count
+      guard var schedule = IterativeSchedule(folding.body, period: period) else { continue }
+      let found = schedule.run(tries: 8)
+      work += schedule.work
+      guard let found else { continue }
+      let whole = ListSchedule.tightened(
+        body, starts: folding.starts(of: found, period: period),
+        period: period * folding.count, atLeast: best.proven)
+      if whole.period < best.period { (best.period, best.starts) = whole }
+      return
+    }
   }
 
   /// Takes the shortest of the ways in which two micro-batches pass each other, if it is shorter.
@@ -85,7 +110,7 @@ public struct LoopSolver: Sendable {
 
   /// The list schedule of a body.
   private static func listed(_ body: LoopBody, _ known: PeriodBounds? = nil) -> Best? {
-    guard let bounds = known ?? body.bounds, let listed = ListSchedule.starts(body) else {
+    guard let bounds = known ?? body.boundsOfDelays, let listed = ListSchedule.starts(body) else {
       return nil
     }
     let floor = max(bounds.period, 1)

@@ -1,6 +1,9 @@
+import EPCompiler
+import EPCost
 import EPIR
 import EPJSON
 import EPModel
+import EPPlan
 import Foundation
 
 /// Every model file of the repository, compiled and run once for all tests.
@@ -126,10 +129,27 @@ struct ModelFiles: Sendable {
       let model = try JSONNode(JSONValue.parse(bytes: text))["model"]
       let program = try ModelProgram(json: model)
       let again = "{\"diagnostics\":[],\"model\":\(program.document.json)}"
-      return Array(again.utf8) == text ? [] : ["the program reads back as another one"]
+      if Array(again.utf8) != text { return ["the program reads back as another one"] }
+      return try problemsOfPlans(program)
     } catch {
       return ["\(error)"]
     }
+  }
+
+  /// Compiles with nothing but a phase: the loads that the compiler chooses fit the devices that it
+  /// chooses.
+  private static func problemsOfPlans(_ program: ModelProgram) throws -> [String] {
+    let catalog = HardwareCatalog(folders: [folder.path + "/../plugins/hardware"])
+    let hardware = try catalog.hardware(named: "h200")
+    var problems: [String] = []
+    for role in Pool.Role.allCases {
+      let request = CompileRequest(
+        hardware: hardware, pools: [CompileRequest.PoolRequest(role)])
+      do { _ = try Compiler.compile(Compilation(program, request)) } catch {
+        problems.append("\(role.rawValue): \(error.description)")
+      }
+    }
+    return problems
   }
 
   private static func read(_ line: Substring, into report: inout Report) {

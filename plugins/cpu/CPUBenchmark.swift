@@ -118,10 +118,8 @@ public struct CPUBenchmark {
     let bytes = epc_packed_bytes(weights.format, out, contracted)
     let reals = Storage((0..<(out * contracted)).map { Float($0 % 101) / 101 - 0.5 })
     let first = room.memory.part(from: 0, bytes: min(bytes, room.memory.bytes))
-    device.prepare(
-      reals.memory,
-      as: WeightForm(name: weights.rawValue, rows: out, columns: contracted, bytes: bytes),
-      to: first)
+    unsafe epc_pack(
+      weights.format, reals.memory.reals, out, contracted, 0, epc_packed_panels(out), first.base)
     for copy in 1..<max(room.memory.bytes / bytes, 1) {
       room.memory.part(from: copy * bytes, bytes: bytes).copy(from: first)
     }

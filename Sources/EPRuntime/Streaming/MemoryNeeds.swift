@@ -46,7 +46,7 @@ extension PlanSession {
       }
     }
     guard let experts = store.experts else { return needs }
-    needs.staging = 2 * (try experts.largestRead()) + experts.largestScratch
+    needs.staging = 2 * (try experts.largestRead()) + (try experts.largestScratch())
     let topK = plan.pools.flatMap(\.functions).flatMap { function in
       function.function.operations.filter { $0.kind == .dispatch }.map { operation in
         operation.operand("indices").flatMap { function.function.type(of: $0) }?.elementsPerRow ?? 1
@@ -70,6 +70,7 @@ extension PlanSession {
     experts.stagingCapacity = needs.staging + reads
     experts.capacity = rest - reads
     do { try store.read() } catch { throw .weights(error) }
+    experts.noteResidentReads()
   }
 }
 

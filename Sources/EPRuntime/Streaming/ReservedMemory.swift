@@ -1,3 +1,4 @@
+internal import CEPCheckpoint
 internal import EPBackend
 import Glibc
 
@@ -36,6 +37,12 @@ final class ReservedMemory: @unchecked Sendable {
     if unsafe mprotect(memory.base + pages.lowerBound, pages.count, PROT_READ | PROT_WRITE) != 0 {
       throw .memory(code: errno)
     }
+  }
+
+  /// Moves pages of another block to where this one has none; both begin and end with pages. Returns
+  /// whether the system did it.
+  func take(at offset: Int, from other: ReservedMemory, at otherOffset: Int, bytes: Int) -> Bool {
+    unsafe epc_pages_move(other.memory.base + otherOffset, memory.base + offset, bytes)
   }
 
   /// Gives whole pages back to the system.

@@ -58,21 +58,24 @@ struct ConformanceCommand: ParsableCommand {
           "flag",
           "'\(backend)' moves rows between processes; its kernels are those of '--backend cpu'")
       case .plugin(let device):
+        let kernels = device.withKernels
         try run(
-          device, Conformance.Precision(rawValue: device.precision.rawValue) ?? .fp32,
+          kernels ?? device, Conformance.Precision(rawValue: device.precision.rawValue) ?? .fp32,
+          programs: kernels != nil && device.runsPrograms ? device : nil,
           more: PluginCheck.all(device))
       }
     }
   }
 
   private func run<D: Device>(
-    _ device: D, _ precision: Conformance.Precision, more: [PluginCheck] = []
+    _ device: D, _ precision: Conformance.Precision, programs: D? = nil, more: [PluginCheck] = []
   ) throws(Diagnostics) {
     let suite = Conformance(seed: seed, cases: cases, filter: only)
     let show = { (row: Conformance.Row) in
       if format == .text { Terminal.print(Conformance.line(row)) }
     }
-    var rows = suite.run(device, precision: precision, observe: show)
+    var rows = suite.run(
+      device, precision: precision, programs: programs, observe: show)
     for check in more where suite.isWanted("interface", check.name) {
       let row: Conformance.Row
       switch check.outcome {
