@@ -136,10 +136,10 @@ const epc_kernels *epc_kernels_of(epc_level level);
 /// Inputs rounded up to what a format holds.
 size_t epc_padded_inputs(epc_format format, size_t in);
 
-/// What rows are multiplied with before they are rounded to bf16. Elements of EPC_FORMAT_FP8 are taken
-/// for numbers 2^-120 of their size, and products below 2^-126 count as zero: half of that goes to the
-/// rows, half to the scales.
-static inline float epc_row_factor(epc_format format) {
+/// What rows are multiplied with before they are rounded to bf16, and scales before they are kept.
+/// Elements of EPC_FORMAT_FP8 are taken for numbers 2^-120 of their size, and dot products take what is
+/// below 2^-126 for zero: either makes up for half of that.
+static inline float epc_half_factor(epc_format format) {
   return format == EPC_FORMAT_FP8 ? 0x1p60f : 1;
 }
 

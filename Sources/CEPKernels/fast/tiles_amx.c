@@ -243,7 +243,7 @@ TILES void epc_prepare_tiles(epc_format format, const float *x, size_t x_stride,
                              const int32_t *index, size_t in, size_t rows, size_t first,
                              size_t end, void *prepared) {
   const size_t padded = epc_padded_inputs(format, in);
-  const __m512 factor = _mm512_set1_ps(epc_row_factor(format));
+  const __m512 factor = _mm512_set1_ps(epc_half_factor(format));
   for (size_t r = first; r < end; r++) {
     const size_t top = r / TILE_ROWS * TILE_ROWS;
     const size_t height = rows - top < TILE_ROWS ? rows - top : TILE_ROWS;
