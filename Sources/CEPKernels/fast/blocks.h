@@ -97,6 +97,9 @@ typedef struct {
   void (*mix)(const epc_mixture *mixture);
   /// Weights that sum to 1, with one more logit that carries nothing; -infinity weighs 0.
   void (*softmax)(float *x, size_t count, const float *sink);
+  /// Weights of a few more scores: e to the power of each less the largest so far, which with the sum
+  /// of weights is brought up to date. Returns what former weights are to be multiplied with.
+  float (*weigh)(float *x, size_t count, float *most, float *sum);
   /// For gates with SiLU or a slope.
   void (*glu)(const epc_glu *glu, const float *gate, const float *up, size_t count, float *y);
   /// One vector; `squares` as for `epc_ref_norm`.
@@ -121,8 +124,8 @@ void epc_block_tiles(const epc_block *block);
 
 /// Rows `first` up to `end` of a matrix of `rows` rows as tiles: 16 rows by 32 inputs, so that a tile
 /// lies in one piece; those of the same 16 rows lie one after the other.
-void epc_prepare_tiles(const float *x, size_t x_stride, const int32_t *index, size_t in,
-                       size_t padded, size_t rows, size_t first, size_t end, void *prepared);
+void epc_prepare_tiles(epc_format format, const float *x, size_t x_stride, const int32_t *index,
+                       size_t in, size_t rows, size_t first, size_t end, void *prepared);
 
 /// The rate of `epc_block_tiles` as `rates` have it.
 double epc_multiply_tiles(size_t steps);
@@ -132,6 +135,13 @@ const epc_kernels *epc_kernels_of(epc_level level);
 
 /// Inputs rounded up to what a format holds.
 size_t epc_padded_inputs(epc_format format, size_t in);
+
+/// What rows are multiplied with before they are rounded to bf16, and scales before they are kept.
+/// Elements of EPC_FORMAT_FP8 are taken for numbers 2^-120 of their size, and dot products take what is
+/// below 2^-126 for zero: either makes up for half of that.
+static inline float epc_half_factor(epc_format format) {
+  return format == EPC_FORMAT_FP8 ? 0x1p60f : 1;
+}
 
 /// Inputs that share a scale, for formats that have them.
 size_t epc_scaled_inputs(epc_format format);

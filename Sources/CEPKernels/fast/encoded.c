@@ -154,7 +154,7 @@ static void byte_group(epc_format format, const float *x, uint32_t *words) {
   const float most = most_of(x, EPC_GROUP);
   float scale = most / (format == EPC_FORMAT_INT8 ? 127 : 448);
   if (!(scale >= 0x1p-100f)) scale = 0x1p-100f;
-  words[0] = epc_bits_of(format == EPC_FORMAT_FP8 ? scale * 0x1p120f : scale);
+  words[0] = epc_bits_of(scale * epc_half_factor(format));
   uint32_t codes[EPC_GROUP];
   if (format == EPC_FORMAT_INT8) {
     // Adding 1.5 * 2^23 leaves the nearest whole number, ties to even, in the lowest bits.
@@ -209,8 +209,8 @@ static bool keeps_codes(epc_format format, const epc_encoded *encoded) {
 /// allow that, or -1 where something is not finite.
 static int keep_group(const uint8_t *codes, size_t count, float scale, uint32_t *words) {
   if (!isfinite(scale)) return -1;
-  if (!(scale >= 0x1p-100f && scale < 0x1p7f)) return 0;
-  words[0] = epc_bits_of(scale * 0x1p120f);
+  if (!(scale >= 0x1p-100f && scale < 0x1p67f)) return 0;
+  words[0] = epc_bits_of(scale * epc_half_factor(EPC_FORMAT_FP8));
   uint8_t kept[EPC_GROUP] = {0};
   uint8_t broken = 0;
   for (size_t k = 0; k < count; k++) {

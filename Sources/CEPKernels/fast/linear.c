@@ -114,9 +114,9 @@ static void prepare(void *context, size_t index, size_t worker) {
     const size_t first = from > before ? from - before : 0;
     const size_t end = to - before < blocks ? to - before : blocks;
     if (first < end && run->has_tiles) {
-      epc_prepare_tiles(x + start * x_stride, x_stride, x_index, l->in,
-                        epc_padded_inputs(l->format, l->in), rows, rows * first / blocks,
-                        rows * end / blocks, prepared + start * run->row_bytes);
+      epc_prepare_tiles(l->format, x + start * x_stride, x_stride, x_index, l->in, rows,
+                        rows * first / blocks, rows * end / blocks,
+                        prepared + start * run->row_bytes);
     } else if (first < end) {
       epc_prepare(l->format, x + start * x_stride, x_stride, x_index, l->in, rows, first, end, row,
                   prepared + start * run->row_bytes);

@@ -67,8 +67,10 @@ static void prepare_row(epc_format format, const float *x, size_t padded, size_t
     for (size_t k = 0; k < padded; k++) to[k * rows] = x[k];
   } else if (format == EPC_FORMAT_BF16 || format == EPC_FORMAT_FP8) {
     uint32_t *to = (uint32_t *)block + r;
+    const float factor = epc_half_factor(format);
     for (size_t k = 0; k < padded; k += 2) {
-      to[k / 2 * rows] = (uint32_t)epc_to_bf16(x[k]) | (uint32_t)epc_to_bf16(x[k + 1]) << 16;
+      to[k / 2 * rows] = (uint32_t)epc_to_bf16(x[k] * factor) |
+                         (uint32_t)epc_to_bf16(x[k + 1] * factor) << 16;
     }
   } else {
     const size_t count = epc_scaled_inputs(format);

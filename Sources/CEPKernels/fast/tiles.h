@@ -200,6 +200,7 @@ const epc_kernels JOIN(epc_kernels_, LEVEL) = {
     .scores = scores,
     .mix = mix,
     .softmax = softmax,
+    .weigh = weigh,
     .glu = glu,
     .norm = norm,
     .recur = recur,

@@ -239,9 +239,11 @@ TILES void epc_block_tiles(const epc_block *b) {
   _tile_release();
 }
 
-TILES void epc_prepare_tiles(const float *x, size_t x_stride, const int32_t *index, size_t in,
-                             size_t padded, size_t rows, size_t first, size_t end,
-                             void *prepared) {
+TILES void epc_prepare_tiles(epc_format format, const float *x, size_t x_stride,
+                             const int32_t *index, size_t in, size_t rows, size_t first,
+                             size_t end, void *prepared) {
+  const size_t padded = epc_padded_inputs(format, in);
+  const __m512 factor = _mm512_set1_ps(epc_half_factor(format));
   for (size_t r = first; r < end; r++) {
     const size_t top = r / TILE_ROWS * TILE_ROWS;
     const size_t height = rows - top < TILE_ROWS ? rows - top : TILE_ROWS;
@@ -261,6 +263,8 @@ TILES void epc_prepare_tiles(const float *x, size_t x_stride, const int32_t *ind
         low = _mm512_loadu_ps(part);
         high = _mm512_loadu_ps(part + 16);
       }
+      low = _mm512_mul_ps(low, factor);
+      high = _mm512_mul_ps(high, factor);
       _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(high, low));
       to += height * LINE;
     }
@@ -288,10 +292,10 @@ TILES double epc_multiply_tiles(size_t steps) {
 #else
 void epc_block_tiles(const epc_block *b) { (void)b; }
 
-void epc_prepare_tiles(const float *x, size_t x_stride, const int32_t *index, size_t in,
-                       size_t padded, size_t rows, size_t first, size_t end, void *prepared) {
-  (void)x, (void)x_stride, (void)index, (void)in;
-  (void)padded, (void)rows, (void)first, (void)end, (void)prepared;
+void epc_prepare_tiles(epc_format format, const float *x, size_t x_stride, const int32_t *index,
+                       size_t in, size_t rows, size_t first, size_t end, void *prepared) {
+  (void)format, (void)x, (void)x_stride, (void)index;
+  (void)in, (void)rows, (void)first, (void)end, (void)prepared;
 }
 
 double epc_multiply_tiles(size_t steps) { return (double)steps; }
