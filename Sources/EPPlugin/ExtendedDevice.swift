@@ -36,9 +36,11 @@ public struct ExtendedDevice<Base: Device>: ForwardingDevice {
     return base.form(ofOperand: operand, of: kernel)
   }
 
-  /// Makes a matrix ready; see `Device`.
-  public func prepare(_ matrix: Memory, as form: WeightForm, to result: Memory) {
-    base.prepare(matrix, as: form, to: result)
+  /// Makes rows of a matrix ready; see `Device`.
+  public func prepare(
+    _ part: EncodedRows, rows: Range<Int>, as form: WeightForm, to result: Memory
+  ) -> Bool {
+    base.prepare(part, rows: rows, as: form, to: result)
   }
 
   /// Takes memory; see `Device`.
