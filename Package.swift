@@ -106,7 +106,9 @@ let package = Package(
     // From model, cluster and limits to deployments.
     .target(
       name: "EPSearch",
-      dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPPlacement", "EPCompiler"],
+      dependencies: [
+        "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPPlacement", "EPCompiler", "EPSchedule",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "EPSearchTests",
@@ -196,7 +198,7 @@ let package = Package(
       name: "EPPluginTests",
       dependencies: [
         "EPPlugin", "EPConformance", "EPBackend", "EPBackendCPU", "EPModel", "EPIR", "EPPlan",
-        "EPCompiler", "EPRuntime", "EPTestSupport",
+        "EPCompiler", "EPCost", "EPRuntime", "EPTestSupport",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),
 

@@ -1,3 +1,4 @@
+internal import EPCost
 internal import EPIR
 internal import EPPlan
 

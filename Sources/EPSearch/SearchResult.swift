@@ -34,6 +34,8 @@ public struct SearchResult: Sendable {
     request.pools = points.map { point in
       var pool = SearchTables.request(
         point.shape, sequences: point.sequences, promptTokens: point.promptTokens)
+      pool.overlap = point.overlap
+      pool.balancedness = point.balancedness
       // Layers agree in the slots of a rank; the redundant ones follow from those.
       if point.shape.slotsPerRank > 0 {
         pool.redundantExperts =

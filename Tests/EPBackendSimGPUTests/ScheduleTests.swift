@@ -102,7 +102,9 @@ import Testing
     let outcome = simulation.pools[0].outcome
     #expect(outcome.isScheduled == (way.microBatches != nil))
     let ratio = outcome.steps[0].seconds / outcome.predicted
-    #expect(abs(ratio - 1) < 0.02, "\(ratio)")
+    // Without a schedule streams still run shared experts beside dispatch, which the estimate with
+    // nothing overlapped does not: at most 4 % of these steps.
+    #expect(ratio < 1.02 && ratio > (way.microBatches == nil ? 0.96 : 0.98), "\(ratio)")
 
     // A stream does one thing at a time, and micro-batches run side by side where there are several.
     let own = outcome.spans.filter { $0.rank == 0 }
@@ -146,21 +148,5 @@ import Testing
     // Rows are a micro-batch's: half of the sequences, on the fullest rank.
     #expect(Double(rows.mostRows) > 0.95 * 64 * 8 * fullest)
     #expect(Double(rows.mostRows) < 1.05 * 64 * 8 * fullest)
-  }
-
-  /// A schedule's jobs are checked against the kernels before anything is made of them.
-  @Test func otherSchedulesAreRefused() throws {
-    var plan = try Self.ways[5].plan()
-    for function in plan.pools[0].functions.indices {
-      guard var schedule = plan.pools[0].functions[function].schedule else { continue }
-      schedule.jobs[0].operation += 1
-      plan.pools[0].functions[function].schedule = schedule
-    }
-    do {
-      _ = try simulate(plan, SimulationOptions(steps: 1))
-      Issue.record("the schedule was taken")
-    } catch let error as Diagnostics {
-      #expect(error.description.contains("[simulated-schedule]"))
-    }
   }
 }

@@ -1,6 +1,7 @@
 import EPBackend
 import EPBackendCPU
 import EPCompiler
+import EPCost
 import EPIR
 import EPModel
 import EPPlan

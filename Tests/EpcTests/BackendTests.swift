@@ -26,7 +26,7 @@ import Testing
   static let hostile: [(wrong: Int, says: String)] = [
     (1, "speaks version 2.1 of the backend ABI, this epc speaks 1."),
     (2, "says it has 88 bytes, and version 1.0 has 96"),
-    (3, "set struct_size to sizeof(epc_backend)"),
+    (3, "says it has 18446744073709551615 bytes"),
     (4, "does not export 'epc_backend_query'"),
     (5, "prepare, run_operation must not be NULL"),
     (6, "its name is NULL"),

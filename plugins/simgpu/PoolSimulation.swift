@@ -50,9 +50,9 @@ public final class PoolSimulation {
     self.options = options
     let keepsTraffic =
       options.keepsTraffic && pool.mesh.ep <= SimulationOptions.mostTrafficRanks
-    let stages = try pool.stages.indices.map { (stage) throws(Diagnostics) in
-      try StageProgram(
-        stage: stage, estimator: estimator, routing: options.routing, keepsTraffic: keepsTraffic)
+    let stages = pool.stages.indices.map {
+      StageProgram(
+        stage: $0, estimator: estimator, routing: options.routing, keepsTraffic: keepsTraffic)
     }
     self.stages = stages
     clocks = stages.map { stage in
@@ -67,7 +67,7 @@ public final class PoolSimulation {
     }
     draws = stages.map { Array(repeating: 0, count: $0.routings.count) }
     outcome = PoolOutcome(pool, stages: stages, keepsTraffic: keepsTraffic)
-    if pool.functions.contains(where: { $0.schedule != nil }) {
+    if pool.microBatches > 1 || pool.functions.contains(where: { $0.schedule != nil }) {
       let slowest = stages.map(\.plannedSeconds).max() ?? 0
       outcome.predicted = slowest * Double(lots + lots - 1)
       outcome.isScheduled = true
@@ -210,16 +210,22 @@ public final class PoolSimulation {
       let ratios = clocks.felt(isInward ? routing.into : routing.out)
       let table = unsafe Numbers(repeating: list.halves[index].table, count: 1)
       var issue = unsafe clocks.issue(job, kept, keepsBusy: true)
-      unsafe epc_issue_routed(&issue, ratios.base, ratios.base, table.base, 1)
+      // Made for this call alone, they must live as long as it.
+      withExtendedLifetime((ratios, table)) {
+        unsafe epc_issue_routed(&issue, ratios.base, ratios.base, table.base, 1)
+      }
     case .exchange(let index):
       guard let routing else { return }
       let exchange = list.exchanges[index]
       let isCombine = exchange.exchange.isCombine
       let (out, into) = (clocks.felt(routing.out), clocks.felt(routing.into))
       var issue = unsafe clocks.issue(job, kept, keepsBusy: true)
-      let went = unsafe epc_issue_exchange(
-        &issue, stages[stage].members.groups, (isCombine ? into : out).base,
-        (isCombine ? out : into).base, exchange.table.table)
+      let groups = stages[stage].members.groups
+      let went = withExtendedLifetime((out, into)) {
+        unsafe epc_issue_exchange(
+          &issue, groups, (isCombine ? into : out).base, (isCombine ? out : into).base,
+          exchange.table.table)
+      }
       outcome.note(job.part, went)
     case .collective(let group, let ticks):
       let groups =

@@ -39,7 +39,7 @@ struct StageProgram {
   /// Makes the calls of a stage; `estimator` has the step cut into all micro-batches.
   init(
     stage: Int, estimator: StepEstimator, routing: RoutingSource, keepsTraffic: Bool
-  ) throws(Diagnostics) {
+  ) {
     self.stage = stage
     self.estimator = estimator
     let pool = estimator.pool
@@ -61,7 +61,7 @@ struct StageProgram {
       } else {
         list = lists.count
         known[call.function] = list
-        lists.append(try makeList(call))
+        lists.append(makeList(call))
       }
       if sharded.schedule != nil {
         add(list, call.function, layers, batches: 0..<pool.microBatches, routing, keepsTraffic)
@@ -75,12 +75,12 @@ struct StageProgram {
     }
   }
 
-  private func makeList(_ call: ModelProgram.Call) throws(Diagnostics) -> IssueList {
+  private func makeList(_ call: ModelProgram.Call) -> IssueList {
     let pool = estimator.pool
     let sharded = pool.functions[call.function]
     let layer = call.layers.first ?? -1
     if let schedule = sharded.schedule {
-      return try IssueList(
+      return IssueList(
         scheduled: call.function, by: schedule, layer: layer, estimator: estimator)
     }
     let isHead =

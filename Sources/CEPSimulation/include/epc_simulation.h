@@ -137,7 +137,8 @@ typedef struct epc_draw {
   uint32_t *pairs;
 } epc_draw;
 
-/// Draws `count` layers, on so many threads. Returns 0, or ENOMEM.
+/// Draws `count` layers, on so many threads. Returns 0, ENOMEM, or EINVAL for a layer of more than 65,536
+/// experts or 64 choices.
 int epc_draw_layers(epc_draw *draws, size_t count, unsigned threads);
 
 #ifdef __cplusplus

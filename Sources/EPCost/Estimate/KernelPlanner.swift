@@ -65,7 +65,9 @@ struct KernelPlanner {
     if let times {
       let seconds = times.seconds(of: kernel, on: estimator.model)
       if seconds > 0 {
-        timed.append(TimedKernel(part: part, stream: stream, kernel: kernel, seconds: seconds))
+        timed.append(
+          TimedKernel(
+            operation: operation, part: part, stream: stream, kernel: kernel, seconds: seconds))
       }
       return
     }
@@ -109,20 +111,20 @@ struct KernelPlanner {
 
   /// Gaps between the kernels planned so far.
   mutating func planLaunches() {
-    func count(_ sum: Double, _ kernel: Kernel, _ stream: ShardedFunction.Stream) -> Double {
-      if stream == .communication { return sum }
-      if case .stream(let stream) = kernel { return sum + stream.launches }
-      return sum + 1
+    func count(_ sum: Double, _ kernel: TimedKernel) -> Double {
+      kernel.stream == .communication ? sum : sum + Double(kernel.launches)
     }
     let launches =
       times == nil
-      ? estimates.reduce(0.0) { count($0, $1.kernel, $1.stream) }
-      : timed.reduce(0.0) { count($0, $1.kernel, $1.stream) }
+      ? estimates.reduce(0.0) { count($0, TimedKernel($1)) } : timed.reduce(0.0, count)
     let seconds = launches * estimator.model.assumptions.launchGap
     if seconds <= 0 { return }
     let kernel = Kernel.stream(Kernel.Stream(bytes: 0, launches: launches))
     if times != nil {
-      timed.append(TimedKernel(part: .launch, stream: .compute, kernel: kernel, seconds: seconds))
+      timed.append(
+        TimedKernel(
+          operation: function.operations.count, part: .launch, stream: .compute, kernel: kernel,
+          seconds: seconds))
       return
     }
     estimates.append(
@@ -266,7 +268,10 @@ struct KernelPlanner {
     if gap <= 0 { return }
     let kernel = Kernel.stream(Kernel.Stream(bytes: 0, launches: 0))
     if times != nil {
-      timed.append(TimedKernel(part: .launch, stream: .compute, kernel: kernel, seconds: gap))
+      timed.append(
+        TimedKernel(
+          operation: function.operations.count, part: .launch, stream: .compute, kernel: kernel,
+          seconds: gap))
       return
     }
     estimates.append(

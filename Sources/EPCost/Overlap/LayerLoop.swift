@@ -54,45 +54,46 @@ public struct LayerLoop: Sendable {
   private var seconds: [(alone: Double, beside: Double)] = []
   private let sharded: ShardedFunction
 
-  /// Makes the jobs of a function from what its operations take.
+  /// Makes the jobs of a function from what its kernels take.
   ///
-  /// `estimate` is that of one micro-batch alone; contention applies to jobs that can run beside an
+  /// `kernels` are those of one micro-batch alone; contention applies to jobs that can run beside an
   /// exchange: with several micro-batches to all.
   public init(
-    _ sharded: ShardedFunction, estimate: FunctionEstimate, microBatches: Int,
+    _ sharded: ShardedFunction, kernels timed: [TimedKernel], microBatches: Int,
     contention: Contention, hardware: Hardware
   ) {
     self.sharded = sharded
     self.microBatches = microBatches
-    let beside = estimate.contended(contention, on: hardware)
+    let isBesideNormal = timed.contains { $0.kind == .normalExchange }
     var kernels = Array(repeating: [KernelTime](), count: sharded.function.operations.count)
     var launches = 0.0
-    var next = 0
-    for (number, operation) in estimate.operations.enumerated() {
-      let contended = beside.operations[next]
-      next += 1
-      var kernel = KernelTime(
-        number: number, stream: operation.stream, part: operation.part,
-        alone: operation.time.value, beside: contended.time.value, hooks: 0)
-      if case .exchange(let exchange) = operation.kernel {
-        if exchange.isLowLatency {
-          kernel.hooks = beside.operations[next].time.value
-          next += 1
-        } else {
-          kernel.beside *= contention.starvation
-        }
-      }
-      if operation.part == .launch {
-        launches += operation.time.value
-      } else if operation.operation < kernels.count {
-        kernels[operation.operation].append(kernel)
+    for (number, kernel) in timed.enumerated() {
+      if kernel.part == .launch {
+        launches += kernel.seconds
+      } else if kernel.operation < kernels.count {
+        let stretch = contention.stretch(kernel, isBesideNormal: isBesideNormal, on: hardware)
+        kernels[Int(kernel.operation)].append(
+          KernelTime(
+            number: number, stream: kernel.stream, part: kernel.part, alone: kernel.seconds,
+            beside: kernel.seconds * stretch,
+            hooks: kernel.seconds * contention.computeShare(of: kernel)))
       }
     }
     // Gaps between kernels go with the kernels.
     let launched = kernels.joined().filter { $0.stream == .compute && $0.alone > 0 }.count
     gap = launches / Double(max(launched, 1))
     build(kernels)
-    fixDurations(estimate)
+    fixDurations()
+  }
+
+  /// Makes the jobs of a function from its estimate.
+  public init(
+    _ sharded: ShardedFunction, estimate: FunctionEstimate, microBatches: Int,
+    contention: Contention, hardware: Hardware
+  ) {
+    self.init(
+      sharded, kernels: estimate.operations.map { TimedKernel($0) }, microBatches: microBatches,
+      contention: contention, hardware: hardware)
   }
 
   private struct KernelTime {
@@ -130,13 +131,20 @@ public struct LayerLoop: Sendable {
       for kernel in kernels[number] {
         add(kernel, of: number, after: &before, since: first, &readers)
       }
-      if jobs.count == first, let leader = leader(of: number) {
+      if jobs.count == first,
+        let leader = sharded.leader(of: number),
+        jobs.contains(where: { $0.operation == leader })
+      {
         // Computed by the kernel of another operation.
         before = Set(ends[leader].map { Wait(job: $0, distance: 0) })
       }
       if operation.operands.contains(where: {
         if case .cache = $0.reference { true } else { false }
       }) {
+        // One without a kernel of its own has its turn as soon as what it waits for is done.
+        if jobs.count == first {
+          stateful.formUnion(before.filter { $0.distance == 0 }.map(\.job))
+        }
         stateful.formUnion(first..<jobs.count)
       }
       ends.append(before.filter { $0.distance == 0 }.map(\.job).sorted())
@@ -220,30 +228,10 @@ public struct LayerLoop: Sendable {
     return jobs.count - 1
   }
 
-  /// The product of the same input that an operation without a kernel is computed with.
-  private func leader(of number: Int) -> Int? {
-    let function = sharded.function
-    let operation = function.operations[number]
-    guard operation.kind == .linear, case .weight(let weight)? = operation.operand("weight") else {
-      return nil
-    }
-    return function.operations.indices.prefix(number).first { other in
-      let candidate = function.operations[other]
-      guard candidate.kind == .linear, !ends[other].isEmpty,
-        jobs.contains(where: { $0.operation == other }),
-        case .weight(let own)? = candidate.operand("weight")
-      else { return false }
-      return candidate.operand("x") == operation.operand("x")
-        && candidate.attributes["contract"] == operation.attributes["contract"]
-        && candidate.attributes["batch"] == operation.attributes["batch"]
-        && function.weights[own].role == function.weights[weight].role
-    }
-  }
-
   // MARK: Durations
 
   /// Gives jobs their durations, and dependencies that wait for an end the delay that follows.
-  private mutating func fixDurations(_ estimate: FunctionEstimate) {
+  private mutating func fixDurations() {
     let contended = microBatches > 1 ? jobs.map { _ in true } : canOverlap
     for job in jobs.indices {
       let time = contended[job] ? seconds[job].beside : seconds[job].alone
@@ -349,15 +337,5 @@ public struct LayerLoop: Sendable {
       for value in operation.results { writer[value] = number }
     }
     return first.indices.sorted { (first[$0], $0) < (first[$1], $1) }
-  }
-}
-
-extension Contention {
-  /// Multiprocessors that saturate the links (DeepSeek-V3 report, section 3.2.2).
-  public static let saturatingMultiprocessors = 20
-
-  /// How much longer normal exchanges take with fewer multiprocessors than saturate the links.
-  var starvation: Double {
-    max(1, Double(Contention.saturatingMultiprocessors) / Double(max(exchangeMultiprocessors, 1)))
   }
 }

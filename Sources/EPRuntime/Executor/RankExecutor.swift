@@ -11,7 +11,7 @@ public import EPPlan
 ///
 /// A step of several micro-batches is as many walks through the calls, each with an arena of its own.
 /// `issues` says which goes on when; the properties below are those of the one at hand.
-public final class RankExecutor<D: Device>: RankHost {
+public final class RankExecutor<D: Device> {
   /// A call with its operands found.
   struct Call {
     var function: Int
@@ -56,19 +56,21 @@ public final class RankExecutor<D: Device>: RankHost {
   let expertCache: ExpertCache?
   var guessScratch = [Scratch(), Scratch(), Scratch(), Scratch()]
   /// What runs the rank's program, where the device takes whole programs.
-  private var runner: (any RankRunner)?
+  var runner: (any RankRunner)?
   /// With a runner, the call that each micro-batch is in.
-  private var entered: [Int?] = []
+  var entered: [Int?] = []
 
   // The step being run.
   private var input = StepInput(.main)
-  private var hasEntered = false
+  var hasEntered = false
   private var issued = 0
   private var parked: [MicroBatch] = []
   private var batch = 0
   private var orders: [StepInput.Phase: [Issue]] = [:]
-  private var issues: [Issue] = []
-  private var issueIndex = 0
+  var issues: [Issue] = []
+  var issueIndex = 0
+  /// How many of the operations behind it have run already, while ranks had yet to meet.
+  var ahead = 0
   /// The place in `calls` of the call being run.
   var callIndex: Int { issues[issueIndex].call }
   var pending = Pending.nothing
@@ -338,7 +340,7 @@ public final class RankExecutor<D: Device>: RankHost {
       beginBatch(part)
     }
     issues = order(of: input.phase)
-    issueIndex = 0
+    (issueIndex, ahead) = (0, 0)
     pending = .nothing
     batches = []
     entered = parked.map { _ in nil }
@@ -420,7 +422,7 @@ public final class RankExecutor<D: Device>: RankHost {
   }
 
   /// Puts the parameters of a call where it wants them.
-  private func enter(_ call: Call) {
+  func enter(_ call: Call) {
     hasEntered = true
     let function = variants[call.function].function.function
     // What another call left in the arena comes first: other parameters may lie on it.
@@ -447,7 +449,7 @@ public final class RankExecutor<D: Device>: RankHost {
     outputs = [:]
   }
 
-  private func leave(_ call: Call) {
+  func leave(_ call: Call) {
     let function = variants[call.function].function.function
     for port in function.results {
       outputs[port.name] = (place(of: port.value, in: call.function), function.values[port.value])
@@ -467,15 +469,21 @@ public final class RankExecutor<D: Device>: RankHost {
       pending = .nothing
       return
     }
-    let call = self.call
+    end(issues[issueIndex])
+    issueIndex += 1 + ahead
+    ahead = 0
+    pending = .nothing
+  }
+
+  /// Notes that an operation of the selected micro-batch has run.
+  func end(_ issue: Issue) {
+    let call = calls[issue.call]
     let operations = variants[call.function].function.function.operations
     if let observer {
-      let number = issues[issueIndex].operation
+      let number = issue.operation
       observer(observation(call, number, operations[number].results.map { ("", $0) }))
     }
-    issueIndex += 1
     issued += 1
-    pending = .nothing
     if issued == operations.count { leave(call) }
   }
 
@@ -513,51 +521,6 @@ public final class RankExecutor<D: Device>: RankHost {
       return nil
     }
     return try meet(operation, number, arguments)
-  }
-
-  // MARK: Whole programs
-
-  /// Lets the device run its program until ranks must meet; nil when the step is done.
-  private func resume(_ runner: any RankRunner) throws(ExecutionError) -> Request? {
-    while true {
-      let issue: Issue?
-      do { issue = try runner.resume() } catch { throw .backend(error) }
-      guard let issue else { break }
-      select(issue.batch)
-      (issues, issueIndex) = ([issue], 0)
-      let operation = variants[call.function].function.function.operations[issue.operation]
-      if let request = try meet(
-        operation, issue.operation, call.arguments[issue.operation])
-      {
-        return request
-      }
-    }
-    for (batch, last) in entered.enumerated() {
-      guard let last else { continue }
-      select(batch)
-      leave(calls[last])
-    }
-    return nil
-  }
-
-  /// Moves a micro-batch on to a call; see `RankHost`.
-  public func enter(batch: Int, call: Int) {
-    select(batch)
-    if let last = entered[batch] { leave(calls[last]) }
-    enter(calls[call])
-    entered[batch] = call
-  }
-
-  /// The state of a micro-batch; see `RankHost`.
-  public func state(ofBatch batch: Int) -> StepState {
-    select(batch)
-    return step
-  }
-
-  /// The places of an operation's operands and results; see `RankHost`.
-  public func arguments(of issue: Issue) -> OpArguments {
-    select(issue.batch)
-    return calls[issue.call].arguments[issue.operation]
   }
 
   // MARK: Results

@@ -1,6 +1,7 @@
 import ArgumentParser
 import EPBackend
 import EPBackendCPU
+import EPBackendSimGPU
 import EPCheckpoint
 import EPCompiler
 import EPCost
@@ -172,6 +173,7 @@ struct ExecCommand: ParsableCommand {
         return
       }
       let result: GenerationResult
+      var faults: [FaultReport] = []
       switch backend {
       case .cpu(let device): result = try runExtended(plan, source, request, device, limit?.bytes)
       case .reference:
@@ -183,15 +185,16 @@ struct ExecCommand: ParsableCommand {
         result = made
       case .plugin(let device): result = try runExtended(plan, source, request, device, nil)
       case .simgpu(let device):
-        result = try runOverProcesses(plan, source, request, device)
+        let outcome = try runOverProcesses(plan, source, request, device)
         if NumericRun.worker != nil { return }
+        (result, faults) = (outcome.result, outcome.faults)
       }
       if let output {
         do throws(CheckpointError) { try result.write(to: output) } catch {
           throw Diagnostics("write", error.description)
         }
       }
-      try show(result, plan, tokenizer, on: backend.summary)
+      try show(result, plan, tokenizer, on: backend.summary, faults)
       if let output, format == .text { Terminal.print("wrote \(output)\n") }
     }
   }
@@ -387,11 +390,12 @@ struct ExecCommand: ParsableCommand {
   // MARK: Output
 
   private func show(
-    _ result: GenerationResult, _ plan: Plan, _ tokenizer: Tokenizer?, on backend: String
+    _ result: GenerationResult, _ plan: Plan, _ tokenizer: Tokenizer?, on backend: String,
+    _ faults: [FaultReport]
   ) throws(Diagnostics) {
     if format == .json {
       do {
-        let bytes = try document(result, tokenizer).jsonValue.serialized(style: .pretty)
+        let bytes = try document(result, tokenizer, faults).jsonValue.serialized(style: .pretty)
         Terminal.print(String(decoding: bytes, as: UTF8.self))
       } catch { throw Diagnostics("exec-json", "\(error)") }
       return
@@ -439,6 +443,7 @@ struct ExecCommand: ParsableCommand {
     if let streaming = statistics.streaming {
       lines.append(streaming.text(tokens: statistics.tokens))
     }
+    lines += faults.map { "fault: \($0.text)" }
     Terminal.print(lines.joined(separator: "\n") + "\n")
   }
 
@@ -451,7 +456,9 @@ struct ExecCommand: ParsableCommand {
     do { return try tokenizer.decode(tokens.map(Int.init)) } catch { return nil }
   }
 
-  private func document(_ result: GenerationResult, _ tokenizer: Tokenizer?) -> Document {
+  private func document(
+    _ result: GenerationResult, _ tokenizer: Tokenizer?, _ faults: [FaultReport]
+  ) -> Document {
     let statistics = result.statistics
     return .object([
       "prompts": .list(
@@ -469,6 +476,7 @@ struct ExecCommand: ParsableCommand {
       "weight_bytes": .int(statistics.weightBytes),
       "memory": statistics.memory.document(experts: statistics.streaming),
       "streaming": statistics.streaming?.document,
+      "faults": faults.isEmpty ? nil : .list(faults.map(\.document)),
       "acceptance_rate": statistics.acceptanceRate.map(Document.real),
       "handover_bytes": .int(statistics.handoverBytes),
       "batch_balance": statistics.routedBalance.mean.map(Document.real),

@@ -27,8 +27,29 @@ public struct FaultReport: Hashable, Sendable {
     /// Seconds of computing them.
     public var recomputing: Double
 
+    /// Makes an account of a recovery.
+    public init(
+      by: String, loadedBytes: Int, loading: Double, recomputedTokens: Int, recomputing: Double
+    ) {
+      self.by = by
+      self.loadedBytes = loadedBytes
+      self.loading = loading
+      self.recomputedTokens = recomputedTokens
+      self.recomputing = recomputing
+    }
+
     /// Seconds from noticing until steps go on.
     public var seconds: Double { loading + recomputing }
+  }
+
+  /// Makes a report.
+  public init(
+    fault: FaultSchedule.Fault, place: String, noticedAfter: Double, recovery: Recovery? = nil
+  ) {
+    self.fault = fault
+    self.place = place
+    self.noticedAfter = noticedAfter
+    self.recovery = recovery
   }
 
   /// The report as plain data.
@@ -96,7 +117,7 @@ extension PoolSimulation {
   func slowRanks(_ faults: [FaultSchedule.Fault], step: Int) -> [FaultReport] {
     let seconds = outcome.steps.last?.seconds ?? 0
     return faults.filter { $0.holds(in: step) && $0.step == step && owns($0.rank) }.compactMap {
-      fault in
+      (fault) -> FaultReport? in
       let stage = (fault.rank - pool.firstRank) / pool.mesh.stageRanks
       let rank = (fault.rank - pool.firstRank) % pool.mesh.stageRanks
       switch fault.kind {

@@ -6,6 +6,7 @@ extension ClusterSimulation {
   /// The results as tables for people.
   public var text: String {
     pools.indices.map { text(of: $0) }.joined(separator: "\n")
+      + (health?.findings ?? []).map { "health: \($0.text); \($0.outcome)\n" }.joined()
       + faults.map { "fault: \($0.text)\n" }.joined()
   }
 

@@ -12,24 +12,17 @@ extension IssueList {
   /// Streams run their jobs in the order in which the schedule starts them, each as soon as what it
   /// waits for is done: with the times that were scheduled that is no later than scheduled, and with
   /// others it is what queues on a device do.
-  ///
-  /// - Throws: `simulated-schedule` where the schedule's jobs are not those that the operations take.
   init(
-    scheduled index: Int, by schedule: LayerSchedule, layer: Int, estimator: StepEstimator
-  ) throws(Diagnostics) {
+    scheduled index: Int, by planned: LayerSchedule, layer: Int, estimator: StepEstimator
+  ) {
     let sharded = estimator.pool.functions[index]
     let contention =
-      schedule.multiprocessors.map { Contention(exchangeMultiprocessors: $0) } ?? Contention()
+      planned.multiprocessors.map { Contention(exchangeMultiprocessors: $0) } ?? Contention()
     let kernels = RoutedSamples(function: index, layer: layer, estimator, sampling: false)
     let loop = LayerLoop(
-      sharded, estimate: kernels.even, microBatches: schedule.microBatches, contention: contention,
+      sharded, estimate: kernels.even, microBatches: planned.microBatches, contention: contention,
       hardware: estimator.model.hardware)
-    guard loop.jobs.map(\.place) == schedule.jobs.map(\.place) else {
-      throw Diagnostics(
-        "simulated-schedule",
-        "the schedule of \(sharded.function.name) has other kernels and exchanges than its "
-          + "operations take; compile the plan again")
-    }
+    let schedule = planned.fitted(to: loop.jobs, of: sharded.function)
     self.init(name: sharded.function.name, jobs: [], eventCount: 0, routed: [], exchanges: [])
     self.schedule = schedule
     for (number, source) in loop.sources.enumerated() {
@@ -124,18 +117,29 @@ extension IssueList {
   }
 }
 
-/// Where a job runs: what two ways to make the jobs of a function must agree on.
-private struct JobPlace: Hashable {
-  var operation: Int
-  var stream: ShardedFunction.Stream
-}
-
-extension LayerLoop.Job {
-  fileprivate var place: JobPlace { JobPlace(operation: operation, stream: stream) }
-}
-
-extension LayerSchedule.Job {
-  fileprivate var place: JobPlace { JobPlace(operation: operation, stream: stream) }
+extension LayerSchedule {
+  /// The schedule for the jobs that a step of another size has: with no prompts beside sequences that
+  /// decode, attention is one kernel and not two. What an operation has more of starts with its last.
+  func fitted(to jobs: [LayerLoop.Job], of function: Function) -> LayerSchedule {
+    let made = jobs.map { Job(operation: $0.operation, stream: $0.stream, duration: $0.duration) }
+    var fitted = self
+    fitted.jobs = made
+    let known = self.jobs.map { [$0.operation, $0.stream.rawValue] }
+    if known == made.map({ [$0.operation, $0.stream.rawValue] }) { return fitted }
+    let operations = starts(of: function)
+    for batch in starts.indices {
+      var taken: [[Int]: Int] = [:]
+      fitted.starts[batch] = made.map { job in
+        let place = [job.operation, job.stream.rawValue]
+        let count = taken[place, default: 0]
+        taken[place] = count + 1
+        let own = known.indices.filter { known[$0] == place }
+        guard let last = own.last else { return operations[batch][job.operation] }
+        return starts[batch][count < own.count ? own[count] : last]
+      }
+    }
+    return fitted
+  }
 }
 
 /// The kernels of a function under even loads and at two others, which tells those that depend on
