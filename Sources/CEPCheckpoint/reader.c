@@ -415,6 +415,19 @@ int epc_reader_error(epc_reader *reader, epc_read *read, size_t *range, uint64_t
   return error;
 }
 
+void epc_reader_cancel(epc_reader *reader, epc_read *read) {
+  pthread_mutex_lock(&reader->mutex);
+  const bool is_over = state(read) != EPC_READ_PENDING;
+  dequeue(reader, read);
+  read->work.count = 0;
+  if (!is_over && !read->has_failed) {
+    read->has_failed = true;
+    read->error = ECANCELED;
+  }
+  if (read->active == 0) pthread_cond_broadcast(&reader->progress);
+  pthread_mutex_unlock(&reader->mutex);
+}
+
 void epc_reader_release(epc_reader *reader, epc_read *read) {
   if (read == NULL) return;
   pthread_mutex_lock(&reader->mutex);

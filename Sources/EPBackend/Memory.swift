@@ -109,16 +109,6 @@ public final class Storage: @unchecked Sendable {
     for (index, number) in numbers.enumerated() { unsafe memory.reals[index] = number }
   }
 
-  /// Asks for large pages: right for memory that will be written whole and read often.
-  public func useLargePages() {
-    let page = 2 << 20
-    let base = Int(bitPattern: unsafe memory.base)
-    let first = (base + page - 1) / page * page
-    let end = (base + memory.bytes) / page * page
-    guard end > first, let start = unsafe UnsafeMutableRawPointer(bitPattern: first) else { return }
-    _ = unsafe madvise(start, end - first, MADV_HUGEPAGE)
-  }
-
   deinit { unsafe free(allocation) }
 }
 

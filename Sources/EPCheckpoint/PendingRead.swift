@@ -56,6 +56,12 @@ public final class PendingRead: @unchecked Sendable {
     reader.giveBack(bytes.buffer)
   }
 
+  /// Begins to end it: what has not begun does not, and it fails when what has is over.
+  public func cancel() {
+    guard let request = unsafe request else { return }
+    unsafe epc_reader_cancel(reader.reader, request)
+  }
+
   /// Ends it: what has not begun does not, what has is waited for.
   public func giveUp() {
     unsafe epc_reader_release(reader.reader, request)
@@ -88,10 +94,11 @@ public final class PendingRead: @unchecked Sendable {
     var (index, offset) = (0, UInt64(0))
     let code = unsafe epc_reader_error(reader.reader, request, &index, &offset)
     let place = Int(clamping: offset)
+    // What was given up may have had nothing to read.
+    let path = paths.indices.contains(index) ? paths[index] : ""
     throw code == 0
-      ? .endsEarly(
-        file: paths[index], offset: place, length: bytes.runs[index].range.bytes.upperBound)
-      : .readFailed(file: paths[index], offset: place, code: code)
+      ? .endsEarly(file: path, offset: place, length: bytes.runs[index].range.bytes.upperBound)
+      : .readFailed(file: path, offset: place, code: code)
   }
 
   /// Waits for the bytes and calls `body` with them, which are good during the call.

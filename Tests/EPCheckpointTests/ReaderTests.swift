@@ -80,6 +80,15 @@ import Testing
       ) { task, staged in
         sums.add(unsafe staged.withBytes(range) { unsafe $0.reduce(task) { $0 + Int($1) } }, number)
       }
+      if number % 9 == 7 {
+        read.cancel()
+        switch failure(of: read) {
+        case nil: #expect(sums[number] == tasks * sum + tasks * (tasks - 1) / 2)
+        case .readFailed(path, _, code: ECANCELED): given.append((number, sums[number]))
+        case let other: Issue.record("\(String(describing: other))")
+        }
+        continue
+      }
       if number % 6 == 5 {
         // Whatever it has come to, nothing is done for it afterwards.
         read.giveUp()
@@ -108,6 +117,11 @@ import Testing
     #expect(throws: CheckpointError.self) {
       try CheckpointReader(try Checkpoint.open(path)).read([], priority: .now, tasks: 1) { _, _ in }
     }
+  }
+
+  private func failure(of read: PendingRead) -> CheckpointError? {
+    do { try read.finish() } catch { return error }
+    return nil
   }
 
   private final class Sums: Sendable {

@@ -113,6 +113,9 @@ size_t epc_reader_wait(epc_reader *reader, epc_read *const *reads, size_t count)
 /// file.
 int epc_reader_error(epc_reader *reader, epc_read *read, size_t *range, uint64_t *offset);
 
+/// Drops pieces and tasks that have not begun. The request fails, with ECANCELED, when the others are over.
+void epc_reader_cancel(epc_reader *reader, epc_read *read);
+
 /// Gives a request up: pieces and tasks not begun are dropped, the others waited for. Memory and context
 /// are the caller's again when this returns.
 void epc_reader_release(epc_reader *reader, epc_read *read);

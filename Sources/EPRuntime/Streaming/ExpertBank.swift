@@ -28,7 +28,7 @@ final class StreamedWeight {
     self.form = form
     self.experts = experts
     slotBytes = form?.bytes(of: box.count) ?? 4 * box.count
-    reserved = try ReservedMemory(bytes: slotBytes * experts.count)
+    reserved = try ReservedMemory(bytes: slotBytes * experts.count, partBytes: slotBytes)
     storage = Storage(reserved.memory, keptBy: reserved)
   }
 
@@ -221,6 +221,8 @@ final class ExpertReading {
   let parts: ExpertBank.Parts
   /// Bytes that the weights will take.
   let bytes: Int
+  /// Whether nobody wants it any more: it is being ended.
+  var isUnwanted = false
 
   init(_ loading: WeightLoading, parts: ExpertBank.Parts, bytes: Int) {
     self.loading = loading

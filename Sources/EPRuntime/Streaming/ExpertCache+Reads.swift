@@ -19,7 +19,8 @@ extension ExpertCache {
     let missing = parts & ~bank.slots[slot].resident
     if missing == 0 { return true }
     if let reading = bank.slots[slot].reading {
-      reading.pending.hurry(priority)
+      // One that is being ended has to be begun anew when it is.
+      if !reading.isUnwanted { reading.pending.hurry(priority) }
       return true
     }
     let bytes = bank.bytes(missing)
@@ -47,14 +48,27 @@ extension ExpertCache {
   private func giveUpGuesses(for room: Int) {
     for (bank, slot) in reading.reversed() {
       if stagedBytes + room <= stagingCapacity { return }
-      guard let read = bank.slots[slot].reading, read.pending.priority != .now,
-        !read.pending.isComplete
-      else { continue }
-      read.pending.giveUp()
-      end(bank, slot)
-      used -= read.bytes
-      bank.release(slot, read.parts)
+      giveUpGuess(bank, slot)
     }
+  }
+
+  /// Gives up reads of a layer's experts that were guessed wrongly, as is known by now.
+  func giveUpGuesses(of bank: ExpertBank, but slots: [Int]) {
+    for (other, slot) in reading where other === bank && !slots.contains(slot) {
+      guard let read = bank.slots[slot].reading, read.pending.priority != .now else { continue }
+      read.isUnwanted = true
+      read.pending.cancel()
+    }
+  }
+
+  private func giveUpGuess(_ bank: ExpertBank, _ slot: Int) {
+    guard let read = bank.slots[slot].reading, read.pending.priority != .now,
+      !read.pending.isComplete
+    else { return }
+    read.pending.giveUp()
+    end(bank, slot)
+    used -= read.bytes
+    bank.release(slot, read.parts)
   }
 
   /// Forgets a read that has come to its end.
@@ -93,6 +107,11 @@ extension ExpertCache {
   private func install(_ bank: ExpertBank, _ slot: Int) throws(WeightError) {
     guard let read = bank.slots[slot].reading else { return }
     end(bank, slot)
+    if read.isUnwanted {
+      used -= read.bytes
+      bank.release(slot, read.parts)
+      return
+    }
     do throws(WeightError) { statistics.installSeconds += try read.loading.finish() } catch {
       // What is half made is not there.
       used -= read.bytes

@@ -113,6 +113,7 @@ final class ExpertCache {
   func expect(_ bank: ExpertBank, slots: [Int]) throws(WeightError) {
     bank.step += 1
     try installCompleted()
+    giveUpGuesses(of: bank, but: slots)
     trace.add(first: bank.firstExpert, slots: slots, bytes: bank.expertBytes)
     for slot in slots {
       let isThere = bank.slots[slot].resident == bank.all

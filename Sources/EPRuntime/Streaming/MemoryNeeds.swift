@@ -38,9 +38,11 @@ extension PlanSession {
       // No step has more rows than there are tokens to read and to make.
       let rows = min(load.tokens, lengths.reduce(0, +))
       for rank in runner.ranks {
+        // An arena in large pages is in memory as soon as every value has some rows.
+        let arena = rank.prepared.arenaBytes
+        let used = arena >= 4 << 20 ? arena : arena * rows / max(load.tokens, 1)
         needs.values +=
-          rank.microBatches * rank.prepared.arenaBytes * rows / max(load.tokens, 1)
-          + 2 * rank.exchangeBytes(rows: rows * runner.pool.mesh.dp)
+          rank.microBatches * used + 2 * rank.exchangeBytes(rows: rows * runner.pool.mesh.dp)
         let sequences = lengths.prefix(load.sequences)
         needs.caches += rank.cacheBytes(tokens: sequences.reduce(0, +), sequences: sequences.count)
       }

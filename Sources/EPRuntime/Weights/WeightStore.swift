@@ -100,7 +100,6 @@ public final class WeightStore {
     bytes += size
     // What is too much for the memory given is refused before any of it is read.
     let storage = Storage(bytes: bytes > memory ?? .max ? 0 : size)
-    if unsafe getenv("EPC_THP") != nil { storage.useLargePages() }
     loaded[key] = storage
     unread.append(
       Unread(
