@@ -62,7 +62,6 @@ import Testing
         last = max(last, least.step)
         if index == points.count / 2, let exact = point(.exact) {
           #expect(exact.step >= least.step * (1 - 1e-9), "\(shape.mesh)")
-          #expect(exact.step <= least.step * (1 + Search.margin), "\(shape.mesh)")
         }
       }
     }
