@@ -115,28 +115,30 @@ struct ModelFiles: Sendable {
     for line in output.split(separator: "\n") { read(line, into: &report) }
     let envelopes = try (Data(contentsOf: first), Data(contentsOf: second))
     if envelopes.0 != envelopes.1 { report.problems.append("two envelopes differ") }
-    do {
-      report.program = try read(envelope: envelopes.0)
-    } catch {
-      report.problems.append("\(error)")
-    }
+    report.problems += problems(ofEnvelope: envelopes.0)
+    report.program = Self.program(ofEnvelope: envelopes.0)
     return report
   }
 
-  /// Reads an envelope as the compiler does.
-  private static func read(envelope: Data) throws -> ModelProgram {
-    let header = Data("epc-model 1\n".utf8)
-    guard envelope.starts(with: header) else { throw Broken("no envelope came out") }
-    let text = Array(envelope.dropFirst(header.count))
-    let program = try ModelProgram(json: try JSONNode(JSONValue.parse(bytes: text))["model"])
-    let again = "{\"diagnostics\":[],\"model\":\(program.document.json)}"
-    if Array(again.utf8) != text { throw Broken("the program reads back as another one") }
-    return program
+  /// The program in an envelope; nil where there is none.
+  private static func program(ofEnvelope envelope: Data) -> ModelProgram? {
+    let text = Array(envelope.drop { $0 != UInt8(ascii: "\n") })
+    return try? ModelProgram(json: JSONNode(JSONValue.parse(bytes: text))["model"])
   }
 
-  private struct Broken: Error, CustomStringConvertible {
-    var description: String
-    init(_ description: String) { self.description = description }
+  /// Reads an envelope as the compiler does.
+  private static func problems(ofEnvelope envelope: Data) -> [String] {
+    let header = Data("epc-model 1\n".utf8)
+    guard envelope.starts(with: header) else { return ["no envelope came out"] }
+    do {
+      let text = Array(envelope.dropFirst(header.count))
+      let model = try JSONNode(JSONValue.parse(bytes: text))["model"]
+      let program = try ModelProgram(json: model)
+      let again = "{\"diagnostics\":[],\"model\":\(program.document.json)}"
+      return Array(again.utf8) == text ? [] : ["the program reads back as another one"]
+    } catch {
+      return ["\(error)"]
+    }
   }
 
   private static func read(_ line: Substring, into report: inout Report) {
