@@ -253,7 +253,7 @@ extension Timeline {
       : bound == schedule.busy(.compute)
         ? "the compute stream is busy all the time"
         : bound == schedule.busy(.communication)
-          ? "the communication stream is busy all the time" : "an exhaustive search"
+          ? "the communication stream is busy all the time" : "all shorter ones are refuted"
     lines.append(
       text(
         "no schedule of this layer is shorter than \(Units.nanoseconds(bound)): \(reason)"

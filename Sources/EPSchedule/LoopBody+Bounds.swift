@@ -16,8 +16,9 @@ extension LoopBody {
   /// in a circle, so that there is no schedule at all.
   public var bounds: PeriodBounds? { withImpliedDelays.boundsOfDelays }
 
-  /// The bounds, with delays as they are.
-  var boundsOfDelays: PeriodBounds? {
+  /// The bounds with delays as they are: the same as `bounds` where dependencies order all jobs of
+  /// each resource, and cheaper.
+  public var boundsOfDelays: PeriodBounds? {
     guard let recurrence = PeriodArcs(self).smallestPeriod(atLeast: 0) else { return nil }
     return PeriodBounds(
       resources: (0..<resources).map { busy($0) }, recurrence: recurrence.period)

@@ -6,7 +6,7 @@ public struct ModuloSchedule: Hashable, Sendable {
   public var starts: [Int]
   /// The bounds of resources and dependencies.
   public var bounds: PeriodBounds
-  /// No schedule is shorter: the bounds, or more where an exhaustive search has shown it.
+  /// No schedule is shorter: the bounds, or more where all shorter periods were refuted.
   public var lowerBound: Int
 
   /// Whether no schedule can be shorter.
