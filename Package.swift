@@ -106,7 +106,9 @@ let package = Package(
     // From model, cluster and limits to deployments.
     .target(
       name: "EPSearch",
-      dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPPlacement", "EPCompiler"],
+      dependencies: [
+        "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost", "EPPlacement", "EPCompiler", "EPSchedule",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "EPSearchTests",
@@ -181,7 +183,8 @@ let package = Package(
     .target(
       name: "EPPlugin",
       dependencies: [
-        "CEPBackend", "CEPSystem", "EPSystem", "EPModel", "EPJSON", "EPBackend", "EPBackendCPU",
+        "CEPBackend", "CEPSystem", "EPSystem", "EPModel", "EPJSON", "EPIR", "EPPlan", "EPBackend",
+        "EPBackendCPU",
       ], swiftSettings: strict),
 
     // Whether a backend does what the operations mean: what 'epc conformance' runs.
@@ -193,7 +196,10 @@ let package = Package(
       ], swiftSettings: strict),
     .testTarget(
       name: "EPPluginTests",
-      dependencies: ["EPPlugin", "EPConformance", "EPBackend", "EPBackendCPU", "EPModel"],
+      dependencies: [
+        "EPPlugin", "EPConformance", "EPBackend", "EPBackendCPU", "EPModel", "EPIR", "EPPlan",
+        "EPCompiler", "EPCost", "EPRuntime", "EPTestSupport",
+      ],
       exclude: ["Fixtures"], swiftSettings: strict),
 
     // The CPU device.
@@ -238,7 +244,8 @@ let package = Package(
     .target(
       name: "EPRuntime",
       dependencies: [
-        "CEPKernels", "EPModel", "EPIR", "EPPlan", "EPPlacement", "EPBackend", "EPCheckpoint",
+        "CEPCheckpoint", "CEPKernels", "EPModel", "EPIR", "EPPlan", "EPPlacement", "EPBackend",
+        "EPCheckpoint",
       ], swiftSettings: strict),
 
     // Reference checkpoints: what must come out, and how near it is.

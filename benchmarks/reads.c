@@ -57,11 +57,11 @@ static double plain(void) {
 }
 
 static double with_reader(size_t shift) {
-  struct stat status;
   int error = 0;
-  if (stat(path, &status) != 0) fail(path);
-  epc_read_file *file = epc_read_file_open(path, status.st_dev, status.st_ino, &error);
-  epc_reader *reader = epc_reader_create(THREADS, &error);
+  const int descriptor = open(path, O_RDONLY);
+  if (descriptor < 0) fail(path);
+  epc_read_file *file = epc_read_file_open(descriptor, true, &error);
+  epc_reader *reader = epc_reader_create(THREADS, 0, &error);
   if (file == NULL || reader == NULL) exit(1);
   if (!epc_read_file_is_direct(file)) puts("(the file system has no direct reads)");
   void *memory[WINDOW];
@@ -78,13 +78,14 @@ static double with_reader(size_t shift) {
       exit(1);
     }
     if (i >= READS) continue;
-    reads[place] = epc_reader_submit(reader, file, offsets[i] + shift, BLOCK - shift,
-                                     memory[place], room, EPC_READ_NOW);
+    const epc_read_range range = {file, offsets[i] + shift, BLOCK - shift, memory[place], room};
+    reads[place] = epc_reader_submit(reader, &range, 1, (epc_read_work){0}, EPC_READ_NOW);
     if (reads[place] == NULL) exit(1);
   }
   const double rate = (double)(BLOCK * READS) / (seconds() - start) / 1e9;
   epc_reader_destroy(reader);
   epc_read_file_close(file);
+  close(descriptor);
   return rate;
 }
 

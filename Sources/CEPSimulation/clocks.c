@@ -34,9 +34,16 @@ EPC_WIDE void epc_raise(int64_t *values, const int64_t *least, size_t count) {
   for (size_t rank = 0; rank < count; rank++) values[rank] = larger(values[rank], least[rank]);
 }
 
+EPC_WIDE static void raise_to(
+    int64_t *restrict values, const int64_t *restrict least, int64_t shift, size_t count) {
+  for (size_t rank = 0; rank < count; rank++) {
+    values[rank] = larger(values[rank], least[rank] + shift);
+  }
+}
+
 static void meet_waits(const epc_issue *issue) {
   for (size_t wait = 0; wait < issue->wait_count; wait++) {
-    epc_raise(issue->clock, issue->waits[wait], issue->ranks);
+    raise_to(issue->clock, issue->waits[wait], issue->shifts[wait], issue->ranks);
   }
 }
 

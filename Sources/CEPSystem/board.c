@@ -28,6 +28,8 @@ struct group {
 struct rank {
   _Alignas(64) _Atomic uint64_t posts;
   atomic_uint kind;
+  atomic_uint pace;
+  atomic_uint link_pace;
 };
 
 struct board {
@@ -38,6 +40,8 @@ struct board {
   uint32_t aborter;
   char reason[reason_bytes];
   _Alignas(64) _Atomic uint64_t arrived;
+  /// When something first went wrong, in nanoseconds of the system's clock.
+  _Atomic uint64_t fault;
   struct line bells[EPC_MOST_PROCESSES];
 };
 
@@ -137,6 +141,32 @@ uint64_t epc_board_taken(const void *memory, uint32_t group) {
 void epc_board_progress(const void *memory, uint32_t rank, uint32_t *kind, uint64_t *posts) {
   *kind = atomic_load(&rank_of(memory, rank)->kind);
   *posts = atomic_load(&rank_of(memory, rank)->posts);
+}
+
+void epc_board_set_health(void *memory, uint32_t rank, epc_board_health health) {
+  atomic_store(&rank_of(memory, rank)->pace, health.pace);
+  atomic_store(&rank_of(memory, rank)->link_pace, health.link_pace);
+}
+
+epc_board_health epc_board_health_of(const void *memory, uint32_t rank) {
+  struct rank *own = rank_of(memory, rank);
+  return (epc_board_health){atomic_load(&own->pace), atomic_load(&own->link_pace)};
+}
+
+static uint64_t now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+void epc_board_mark_fault(void *memory) {
+  uint64_t none = 0;
+  atomic_compare_exchange_strong(&((struct board *)memory)->fault, &none, now());
+}
+
+uint64_t epc_board_since_fault(const void *memory) {
+  uint64_t fault = atomic_load(&((struct board *)(uintptr_t)memory)->fault);
+  return fault ? now() - fault : 0;
 }
 
 uint32_t epc_board_bell(const void *memory, uint32_t process) {

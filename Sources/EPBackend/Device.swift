@@ -12,6 +12,14 @@ public protocol Device: Sendable {
   /// The name, as reports show it.
   var name: String { get }
 
+  /// Whether the device takes whole programs of ranks, rather than operation after operation.
+  var runsPrograms: Bool { get }
+
+  /// Makes a rank's program ready; only asked where `runsPrograms`.
+  ///
+  /// - Throws: `BackendError.unsupported` where the device cannot run it.
+  func makeRunner(_ program: PlacedProgram) throws(BackendError) -> any RankRunner
+
   /// Makes an operation ready.
   ///
   /// - Throws: `BackendError.unsupported` where the device cannot run it.
@@ -21,8 +29,17 @@ public protocol Device: Sendable {
   /// which is what a device that does not say gets.
   func form(ofOperand operand: Int, of kernel: Kernel) -> WeightForm?
 
-  /// Makes one matrix of a weight ready, out of row-major reals.
-  func prepare(_ matrix: Memory, as form: WeightForm, to result: Memory)
+  /// Makes rows of one matrix of a weight ready. Several threads do that at once, for different rows.
+  ///
+  /// - Parameters:
+  ///   - part: the rows, as they are stored.
+  ///   - rows: which rows those are: from a multiple of `WeightForm.rowsTogether` on, and up to another
+  ///     or the last.
+  ///   - result: the whole matrix.
+  /// - Returns: false where an element is a NaN or an infinity.
+  func prepare(
+    _ part: EncodedRows, rows: Range<Int>, as form: WeightForm, to result: Memory
+  ) -> Bool
 
   /// Takes memory of the device, zero at first.
   func allocate(bytes: Int) -> Storage
@@ -48,6 +65,16 @@ public protocol Device: Sendable {
   /// Copies `count` elements of 4 bytes from each of `outer` blocks.
   func copy(
     _ x: Memory, stride: Int, to result: Memory, resultStride: Int, count: Int, outer: Int)
+}
+
+extension Device {
+  /// Operation after operation, unless a device says otherwise.
+  public var runsPrograms: Bool { false }
+
+  /// A device that does not run programs is never asked.
+  public func makeRunner(_ program: PlacedProgram) throws(BackendError) -> any RankRunner {
+    preconditionFailure("'\(name)' runs no programs")
+  }
 }
 
 /// What `Device.combine` sums.

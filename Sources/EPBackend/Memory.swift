@@ -68,16 +68,26 @@ public final class Storage: @unchecked Sendable {
   private let allocation: UnsafeMutableRawPointer?
   private let owner: AnyObject?
 
+  /// Bytes of a huge page, and from how many on memory is asked for in such pages: reads of weights
+  /// are faster by a quarter where addresses need not be looked up every 4 KiB.
+  private static let hugePage = 2 << 20
+  private static let hugeBytes = 4 << 20
+
   /// Takes `bytes` of memory.
   public init(bytes: Int) {
-    let alignment = 64
+    let alignment = bytes < Storage.hugeBytes ? 64 : Storage.hugePage
     guard let allocation = unsafe calloc(1, max(bytes, 1) + alignment) else {
       fatalError("out of memory: \(bytes) bytes")
     }
     unsafe self.allocation = unsafe allocation
     owner = nil
     let address = Int(bitPattern: allocation)
-    memory = unsafe Memory(allocation + (alignment - address % alignment), bytes: bytes)
+    let first = unsafe allocation + (alignment - address % alignment)
+    // The last page, which other memory shares, stays as it is.
+    if bytes >= Storage.hugeBytes {
+      unsafe madvise(first, bytes / Storage.hugePage * Storage.hugePage, MADV_HUGEPAGE)
+    }
+    memory = unsafe Memory(first, bytes: bytes)
   }
 
   /// Memory, zero at first and aligned for vectors, that lives as long as its owner.

@@ -6,6 +6,9 @@ public protocol ProcessGroup {
   /// Whether this process has a rank of a pool.
   func has(rank: Int, ofPool pool: Int) -> Bool
 
+  /// Called by every process before each step of a run, steps counted from 0.
+  func begin(step: Int) throws(BackendError)
+
   /// What moves bytes between the ranks of a pool.
   func makeTransport(pool: Int) -> any Transport
 
@@ -13,8 +16,14 @@ public protocol ProcessGroup {
   ///
   /// - Parameters:
   ///   - values: the values, where the process has the rank; ignored elsewhere.
-  ///   - rank: the rank of the pool that has them.
+  ///   - rank: the rank that has them.
+  ///   - pool: its pool, as an index into the plan's.
   func share(_ values: [Float], ofRank rank: Int, pool: Int) throws(BackendError) -> [Float]
+}
+
+extension ProcessGroup {
+  /// Nothing.
+  public func begin(step: Int) throws(BackendError) {}
 }
 
 /// One process that has all ranks.

@@ -55,9 +55,15 @@ public protocol Transport {
   ///
   /// - Returns: those ranks; none where nothing that is under way can ever complete.
   mutating func wait() throws(BackendError) -> [Int]
+
+  /// Lets what is under way move on, without waiting.
+  mutating func progress() throws(BackendError)
 }
 
 extension Transport {
   /// Without other processes nothing completes by waiting.
   public mutating func wait() throws(BackendError) -> [Int] { [] }
+
+  /// Most transports move on by themselves.
+  public mutating func progress() throws(BackendError) {}
 }

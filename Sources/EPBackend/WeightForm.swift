@@ -11,13 +11,16 @@ public struct WeightForm: Hashable, Sendable {
   public var columns: Int
   /// Bytes of a matrix in this form, a multiple of 64.
   public var bytes: Int
+  /// Rows that are made ready together: a matrix can be cut at multiples of it.
+  public var rowsTogether: Int
 
-  /// Describes a form.
-  public init(name: String, rows: Int, columns: Int, bytes: Int) {
+  /// Describes a form; all rows are made ready together unless `rowsTogether` says otherwise.
+  public init(name: String, rows: Int, columns: Int, bytes: Int, rowsTogether: Int? = nil) {
     self.name = name
     self.rows = rows
     self.columns = columns
     self.bytes = bytes
+    self.rowsTogether = rowsTogether ?? max(rows, 1)
   }
 
   /// Reals of a matrix.
@@ -29,7 +32,9 @@ extension Device {
   public func form(ofOperand operand: Int, of kernel: Kernel) -> WeightForm? { nil }
 
   /// A device without forms is never asked.
-  public func prepare(_ matrix: Memory, as form: WeightForm, to result: Memory) {
+  public func prepare(
+    _ part: EncodedRows, rows: Range<Int>, as form: WeightForm, to result: Memory
+  ) -> Bool {
     preconditionFailure("'\(name)' has no form '\(form.name)'")
   }
 }

@@ -1,7 +1,7 @@
 /// The weights of a Hugging Face checkpoint: one safetensors file, or shards with an index.
 ///
-/// All headers are read and proven when it is opened; the elements are read from memory-mapped
-/// files when asked for, so opening costs no memory for weights. Copies share the mappings.
+/// All headers are read and proven when it is opened; the elements are read from the files when asked
+/// for, so opening costs no memory for weights. Copies share the open files.
 public struct Checkpoint: Sendable {
   /// The folder or the file it was opened from, as given.
   public let path: String
@@ -9,39 +9,35 @@ public struct Checkpoint: Sendable {
   public let tensors: [String: TensorInfo]
 
   /// The files, in the order that `TensorInfo.fileIndex` counts.
-  let files: [MappedFile]
+  let files: [OpenFile]
 
   /// Opens a folder with `model.safetensors` or an index of shards, or one `.safetensors` file.
   ///
-  /// - Parameters:
-  ///   - path: the folder or the file; `model.safetensors` comes before an index.
-  ///   - randomAccess: tells the system not to read ahead of the pages touched.
-  /// - Throws: `CheckpointError` if a file cannot be mapped, or its header or the index is not
+  /// - Parameter path: the folder or the file; `model.safetensors` comes before an index.
+  /// - Throws: `CheckpointError` if a file cannot be opened, or its header or the index is not
   ///   valid in every detail, or index and shards disagree.
-  public static func open(
-    _ path: String, randomAccess: Bool = false
-  ) throws(CheckpointError) -> Checkpoint {
+  public static func open(_ path: String) throws(CheckpointError) -> Checkpoint {
     guard try isFolder(path) else {
-      return try Checkpoint(path: path, shards: [path], randomAccess: randomAccess)
+      return try Checkpoint(path: path, shards: [path])
     }
     let single = path + "/model.safetensors"
     if exists(single) {
-      return try Checkpoint(path: path, shards: [single], randomAccess: randomAccess)
+      return try Checkpoint(path: path, shards: [single])
     }
     let indexPath = path + "/model.safetensors.index.json"
     guard exists(indexPath) else { throw .noCheckpoint(folder: path) }
     let index = try ShardIndex(path: indexPath)
     let checkpoint = try Checkpoint(
-      path: path, shards: index.shards.map { "\(path)/\($0)" }, randomAccess: randomAccess)
+      path: path, shards: index.shards.map { "\(path)/\($0)" })
     try index.check(against: checkpoint.tensors)
     return checkpoint
   }
 
-  private init(path: String, shards: [String], randomAccess: Bool) throws(CheckpointError) {
-    var files: [MappedFile] = []
+  private init(path: String, shards: [String]) throws(CheckpointError) {
+    var files: [OpenFile] = []
     var tensors: [String: TensorInfo] = [:]
     for shard in shards {
-      let file = try MappedFile(path: shard, randomAccess: randomAccess)
+      let file = try OpenFile(path: shard)
       let header = try SafetensorsHeader(file: file, fileIndex: files.count)
       for tensor in header.tensors {
         if let other = tensors.updateValue(tensor, forKey: tensor.name) {
@@ -57,8 +53,8 @@ public struct Checkpoint: Sendable {
   }
 
   /// The bytes of a tensor of this checkpoint.
-  func bytes(of tensor: TensorInfo) -> MappedBytes {
-    MappedBytes(
+  func bytes(of tensor: TensorInfo) -> FileBytes {
+    FileBytes(
       file: files[tensor.fileIndex], fileIndex: tensor.fileIndex, range: tensor.bytes)
   }
 }

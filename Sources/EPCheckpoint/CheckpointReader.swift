@@ -1,10 +1,11 @@
 import CEPCheckpoint
 import Glibc
 
-/// Reads bytes of a checkpoint by threads of its own, while the caller does something else.
+/// Reads bytes of a checkpoint by threads of its own, and does something with them on others, while the
+/// caller does something else.
 ///
-/// Reads go to the disk directly where the file system allows, so they take no memory but what they
-/// are read to. One thread at a time may use it.
+/// Reads may go to the disk directly, where the file system allows, so that they take no memory but what
+/// they are read to. One thread at a time may use it.
 @safe
 public final class CheckpointReader: @unchecked Sendable {
   /// How urgent a read is; the more urgent begin first.
@@ -37,17 +38,24 @@ public final class CheckpointReader: @unchecked Sendable {
   /// Opens the files of a checkpoint once more and starts threads.
   ///
   /// - Parameters:
-  ///   - threads: how many ranges are read at once.
+  ///   - checkpoint: nil for a reader that has work alone.
+  ///   - threads: how many pieces are read at once.
+  ///   - workers: how many tasks are done at once.
+  ///   - isDirect: whether to pass by the system's cache: right for what does not fit into it.
   ///   - keptBuffers: how many buffers are kept for further reads.
-  /// - Throws: `CheckpointError.system` if a file is no longer the one that the checkpoint was opened
-  ///   from, or there are no threads to be had.
+  /// - Throws: `CheckpointError.endsEarly` if a file has become shorter, `.system` if there are no
+  ///   descriptors or threads to be had.
   public init(
-    _ checkpoint: Checkpoint, threads: Int = 4, keptBuffers: Int = 8
+    _ checkpoint: Checkpoint?, threads: Int = 4, workers: Int = 0, isDirect: Bool = true,
+    keptBuffers: Int = 8
   ) throws(CheckpointError) {
     var error: Int32 = 0
-    files = try checkpoint.files.map { (file) throws(CheckpointError) in try ReadFile(file) }
-    guard let reader = unsafe epc_reader_create(threads, &error) else {
-      throw .system(operation: "read", file: checkpoint.path, code: error)
+    files = try (checkpoint?.files ?? []).map { (file) throws(CheckpointError) in
+      try ReadFile(file, isDirect: isDirect)
+    }
+    guard let reader = unsafe epc_reader_create(threads, workers, &error) else {
+      throw .system(
+        operation: "start threads to read", file: checkpoint?.path ?? "nothing", code: error)
     }
     unsafe self.reader = reader
     self.keptBuffers = keptBuffers
@@ -72,52 +80,50 @@ public final class CheckpointReader: @unchecked Sendable {
   }
 
   /// Begins to read ranges, which are not empty.
+  ///
+  /// - Parameters:
+  ///   - tasks: how many calls of `work` follow when all is read; several threads make them at once.
+  ///   - work: gets the number of the task and the bytes. What it uses must not be freed before the
+  ///     result is.
   public func read(
-    _ ranges: [FileRange], priority: Priority
+    _ ranges: [FileRange], priority: Priority, tasks: Int = 0,
+    work: @escaping @Sendable (Int, StagedBytes) -> Void = { _, _ in }
   ) throws(CheckpointError) -> PendingRead {
     let buffer = try takeBuffer(Self.room(for: ranges))
-    let pending = PendingRead(reader: self, buffer: buffer, priority: priority)
+    var requests = unsafe [epc_read_range]()
+    var runs: [StagedBytes.Run] = []
     var offset = 0
     for range in ranges {
-      let file = files[range.file]
       let (start, length) = (UInt64(range.bytes.lowerBound), UInt64(range.bytes.count))
-      let room = epc_read_room(start, length)
-      guard
-        let read = unsafe epc_reader_submit(
-          reader, file.file, start, length, buffer.base + offset, UInt64(buffer.count - offset),
-          priority.value)
-      else { throw .system(operation: "read", file: file.path, code: ENOMEM) }
-      pending.add(
-        unsafe ReadRequest(read),
-        StagedBytes.Run(range: range, offset: offset + Int(epc_read_skip(start))), file.path)
-      offset += Int(room)
+      unsafe requests.append(
+        epc_read_range(
+          file: files[range.file].file, offset: start, length: length,
+          memory: buffer.base + offset, room: UInt64(buffer.count - offset)))
+      runs.append(StagedBytes.Run(range: range, offset: offset + Int(epc_read_skip(start))))
+      offset += Int(epc_read_room(start, length))
     }
-    return pending
+    let staged = StagedBytes(runs: runs, buffer: buffer)
+    let work = ReadWork(tasks, on: staged, work)
+    guard
+      let request = unsafe epc_reader_submit(
+        reader, requests, requests.count, work.value, priority.value)
+    else {
+      throw .system(
+        operation: "read", file: ranges.first.map { files[$0.file].path } ?? "", code: ENOMEM)
+    }
+    return unsafe PendingRead(
+      request, reader: self, bytes: staged, paths: ranges.map { files[$0.file].path }, work: work,
+      priority: priority)
   }
 
   /// Waits until one of the reads is complete, and returns which; nil where there are none.
   public func waitForAny(of reads: [PendingRead]) -> Int? {
-    var requests: [ReadRequest] = []
-    for (index, read) in reads.enumerated() {
-      guard let request = read.incomplete else { return index }
-      requests.append(request)
-    }
-    if requests.isEmpty { return nil }
-    while true {
-      let found = waitForAny(of: requests)
-      // A read of several ranges may have others to wait for.
-      guard let next = reads[found].incomplete else { return found }
-      requests[found] = next
-    }
-  }
-
-  @discardableResult
-  func waitForAny(of requests: [ReadRequest]) -> Int {
-    unsafe withUnsafeTemporaryAllocation(of: OpaquePointer?.self, capacity: requests.count) {
-      for (index, request) in requests.enumerated() {
-        unsafe $0.initializeElement(at: index, to: request.pointer)
+    if reads.isEmpty { return nil }
+    return unsafe withUnsafeTemporaryAllocation(of: OpaquePointer?.self, capacity: reads.count) {
+      for (index, read) in reads.enumerated() {
+        unsafe $0.initializeElement(at: index, to: read.request)
       }
-      return unsafe epc_reader_wait(reader, $0.baseAddress, requests.count)
+      return unsafe epc_reader_wait(reader, $0.baseAddress, reads.count)
     }
   }
 
@@ -139,17 +145,16 @@ private final class ReadFile: @unchecked Sendable {
   let path: String
   let file: OpaquePointer
 
-  init(_ mapped: MappedFile) throws(CheckpointError) {
-    path = mapped.path
+  init(_ known: OpenFile, isDirect: Bool) throws(CheckpointError) {
+    path = known.path
     var error: Int32 = 0
-    guard
-      let file = unsafe epc_read_file_open(
-        path, mapped.identity.device, mapped.identity.inode, &error)
-    else { throw .system(operation: "read", file: path, code: error) }
+    guard let file = unsafe epc_read_file_open(known.descriptor, isDirect, &error) else {
+      throw .system(operation: "read", file: path, code: error)
+    }
     unsafe self.file = file
     let bytes = unsafe Int(clamping: epc_read_file_bytes(file))
-    if bytes != mapped.byteCount {
-      throw .endsEarly(file: path, offset: bytes, length: mapped.byteCount)
+    if bytes != known.byteCount {
+      throw .endsEarly(file: path, offset: bytes, length: known.byteCount)
     }
   }
 

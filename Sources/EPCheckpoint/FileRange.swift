@@ -88,7 +88,7 @@ extension StoredElements {
   }
 
   func reading(from staged: StagedBytes) -> StoredElements {
-    func moved(_ bytes: MappedBytes) -> MappedBytes {
+    func moved(_ bytes: FileBytes) -> FileBytes {
       var copy = bytes
       copy.staged = staged
       return copy

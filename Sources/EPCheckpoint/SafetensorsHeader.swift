@@ -9,28 +9,30 @@ struct SafetensorsHeader {
   /// The tensors in the order of their data.
   let tensors: [TensorInfo]
 
-  /// Reads and proves the header of a mapped file.
-  init(file: MappedFile, fileIndex: Int) throws(CheckpointError) {
-    unsafe try self.init(
-      bytes: file.bytes, path: file.path, name: file.name, fileIndex: fileIndex)
+  /// Reads and proves the header of a file.
+  init(file: OpenFile, fileIndex: Int) throws(CheckpointError) {
+    try self.init(
+      byteCount: file.byteCount, path: file.path, name: file.name, fileIndex: fileIndex
+    ) { (range) throws(CheckpointError) in try file.bytes(range) }
   }
 
-  /// Reads and proves the header of a file that holds `bytes`.
+  /// Reads and proves the header of a file of `byteCount` bytes.
   ///
   /// - Parameters:
   ///   - path: the file, for messages about it.
   ///   - name: the file, for messages about tensors in it.
+  ///   - read: some of the bytes, which the file has.
   init(
-    bytes: UnsafeRawBufferPointer, path: String, name: String, fileIndex: Int
+    byteCount: Int, path: String, name: String, fileIndex: Int,
+    read: (Range<Int>) throws(CheckpointError) -> [UInt8]
   ) throws(CheckpointError) {
-    guard bytes.count >= 8 else { throw .tooShort(file: path, bytes: bytes.count) }
-    let length = unsafe UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
-    let limit = min(bytes.count - 8, Self.maximumLength)
+    guard byteCount >= 8 else { throw .tooShort(file: path, bytes: byteCount) }
+    let length = try read(0..<8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    let limit = min(byteCount - 8, Self.maximumLength)
     guard length <= limit else { throw .headerLength(file: path, length: length, limit: limit) }
     let dataStart = 8 + Int(length)
-    let dataLength = bytes.count - dataStart
-    let text = unsafe [UInt8](bytes[8..<dataStart])
-    let entries = try HeaderEntry.parse(text, path: path, name: name)
+    let dataLength = byteCount - dataStart
+    let entries = try HeaderEntry.parse(try read(8..<dataStart), path: path, name: name)
     var tensors: [TensorInfo] = []
     tensors.reserveCapacity(entries.count)
     for entry in entries {

@@ -12,8 +12,9 @@ struct ShardIndex {
   /// Reads an index; the names of its shards are proven to be plain file names.
   init(path: String) throws(CheckpointError) {
     let limits = JSONLimits(maxBytes: SafetensorsHeader.maximumLength, maxDepth: 16)
-    let file = try MappedFile(path: path, randomAccess: false)
-    let text = withExtendedLifetime(file) { unsafe [UInt8](file.bytes) }
+    let file = try OpenFile(path: path)
+    // What is too long for the parser is refused by it.
+    let text = try file.bytes(0..<min(file.byteCount, limits.maxBytes + 1))
     var placement: [(tensor: String, shard: String)] = []
     do throws(JSONError) {
       let root = try JSONNode(JSONValue.parse(bytes: text, limits: limits))

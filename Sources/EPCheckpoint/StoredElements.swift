@@ -5,11 +5,11 @@ struct StoredElements: Sendable {
   /// How bytes stand for elements.
   enum Encoding: Sendable {
     /// One number per one, two, four or eight bytes.
-    case plain(epc_element, MappedBytes)
+    case plain(epc_element, FileBytes)
     /// 8-bit floats with a scale per block of each matrix.
-    case blockScaled(epc_element, MappedBytes, BlockScales)
+    case blockScaled(epc_element, FileBytes, BlockScales)
     /// Blocks of 32 4-bit floats in 16 bytes, and one 8-bit scale per block.
-    case mxfp4(blocks: MappedBytes, scales: MappedBytes)
+    case mxfp4(blocks: FileBytes, scales: FileBytes)
   }
 
   /// The name, as messages show it.
@@ -21,32 +21,36 @@ struct StoredElements: Sendable {
   let shape: [Int]
 
   /// Converts the elements `start ..< start + count`, which must exist, to float32.
-  func decode(_ start: Int, count: Int, into destination: UnsafeMutablePointer<Float>) {
-    let isDone =
-      switch encoding {
-      case .plain(let element, let bytes):
-        unsafe Self.convert(element, bytes, start, count, destination)
-      case .blockScaled(let element, let bytes, let scales):
-        unsafe Self.convert(element, bytes, start, count, destination)
-          && scales.apply(to: destination, start: start, count: count)
-      case .mxfp4(let blocks, let scales):
-        unsafe blocks.withBytes(Self.blockBytes(start, count)) { blocks in
-          unsafe scales.withBytes(Self.scaleBytes(start, count)) { scales in
-            unsafe epc_mxfp4_to_f32(
-              blocks.baseAddress, blocks.count, scales.baseAddress, scales.count, start % 32,
-              destination, count)
-          }
-        }
+  func decode(
+    _ start: Int, count: Int, into destination: UnsafeMutablePointer<Float>
+  ) throws(CheckpointError) {
+    let isDone: Bool
+    switch encoding {
+    case .plain(let element, let bytes):
+      isDone = unsafe try Self.convert(element, bytes, start, count, destination)
+    case .blockScaled(let element, let bytes, let scales):
+      let isConverted = unsafe try Self.convert(element, bytes, start, count, destination)
+      let isScaled = unsafe try scales.apply(to: destination, start: start, count: count)
+      isDone = isConverted && isScaled
+    case .mxfp4(let blocks, let scales):
+      let exponents = try unsafe scales.withBytes(Self.scaleBytes(start, count)) {
+        unsafe [UInt8]($0)
       }
+      isDone = unsafe try blocks.withBytes(Self.blockBytes(start, count)) { blocks in
+        unsafe epc_mxfp4_to_f32(
+          blocks.baseAddress, blocks.count, exponents, exponents.count, start % 32, destination,
+          count)
+      }
+    }
     precondition(isDone, "the elements of '\(name)' were checked when it was resolved")
   }
 
   private static func convert(
-    _ element: epc_element, _ bytes: MappedBytes, _ start: Int, _ count: Int,
+    _ element: epc_element, _ bytes: FileBytes, _ start: Int, _ count: Int,
     _ destination: UnsafeMutablePointer<Float>
-  ) -> Bool {
+  ) throws(CheckpointError) -> Bool {
     let width = epc_element_bytes(element)
-    return unsafe bytes.withBytes((start * width)..<((start + count) * width)) { run in
+    return unsafe try bytes.withBytes((start * width)..<((start + count) * width)) { run in
       unsafe epc_to_f32(element, run.baseAddress, run.count, destination, count)
     }
   }
@@ -72,7 +76,7 @@ struct StoredElements: Sendable {
 /// One scale for each block of each matrix of a stored tensor `[..., height, width]`.
 struct BlockScales: Sendable {
   let element: epc_element
-  let bytes: MappedBytes
+  let bytes: FileBytes
   let block: ScaleBlock
   /// The rows of a stored matrix.
   let height: Int
@@ -102,30 +106,39 @@ struct BlockScales: Sendable {
   }
 
   /// Multiplies the elements `start ..< start + count` of the tensor by their scales.
-  func apply(to values: UnsafeMutablePointer<Float>, start: Int, count: Int) -> Bool {
-    unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: blockColumns) { scratch in
-      guard let scales = scratch.baseAddress else { return false }
-      var done = 0
-      var isDone = true
-      while done < count && isDone {
-        let (line, column) = (start + done).quotientAndRemainder(dividingBy: width)
-        let (matrix, row) = line.quotientAndRemainder(dividingBy: height)
-        let run = min(count - done, width - column)
-        let blocks = (column / block.columns)...((column + run - 1) / block.columns)
-        let first = (matrix * blockRows + row / block.rows) * blockColumns + blocks.lowerBound
-        unsafe isDone =
-          read(first, count: blocks.count, into: scales)
-          && epc_scale_columns(values + done, column, run, scales, blocks.count, block.columns)
-        done += run
+  func apply(
+    to values: UnsafeMutablePointer<Float>, start: Int, count: Int
+  ) throws(CheckpointError) -> Bool {
+    var scales: [Float] = []
+    var known = -1
+    var done = 0
+    while done < count {
+      let (line, column) = (start + done).quotientAndRemainder(dividingBy: width)
+      let (matrix, row) = line.quotientAndRemainder(dividingBy: height)
+      let run = min(count - done, width - column)
+      let blocks = (column / block.columns)...((column + run - 1) / block.columns)
+      let first = (matrix * blockRows + row / block.rows) * blockColumns + blocks.lowerBound
+      // Rows of a block have the same.
+      if first != known || scales.count != blocks.count {
+        scales = try self.values(first, count: blocks.count)
+        known = first
       }
-      return isDone
+      let isDone = unsafe epc_scale_columns(
+        values + done, column, run, scales, blocks.count, block.columns)
+      if !isDone { return false }
+      done += run
     }
+    return true
   }
 
-  private func read(_ first: Int, count: Int, into scales: UnsafeMutablePointer<Float>) -> Bool {
+  /// Scales in the order they are stored in, as reals.
+  func values(_ first: Int, count: Int) throws(CheckpointError) -> [Float] {
     let width = epc_element_bytes(element)
-    return unsafe bytes.withBytes((first * width)..<((first + count) * width)) { run in
-      unsafe epc_to_f32(element, run.baseAddress, run.count, scales, count)
+    var values = [Float](repeating: 0, count: count)
+    let isDone = try unsafe bytes.withBytes((first * width)..<((first + count) * width)) { run in
+      unsafe epc_to_f32(element, run.baseAddress, run.count, &values, count)
     }
+    precondition(isDone, "the scales were checked when the tensor was resolved")
+    return values
   }
 }

@@ -1,7 +1,7 @@
-/// A weight whose place in a checkpoint is known and proven to fit; reading it cannot fail.
+/// A weight whose place in a checkpoint is known and proven to fit.
 ///
-/// It keeps its files mapped, may be read from several threads at once, and costs nothing until
-/// it is read.
+/// It keeps its files open, may be read from several threads at once, and costs nothing until it is
+/// read.
 public struct StoredWeight: Sendable {
   /// How the checkpoint stores it.
   public let source: StoredTensor
@@ -17,11 +17,12 @@ public struct StoredWeight: Sendable {
 
   /// Converts the elements of `slice` to float32, `[experts, rows, columns]` without gaps.
   ///
-  /// Only the pages that hold the slice are touched; of a transposed tensor with interleaved rows
-  /// those between them too.
+  /// Only the bytes that hold the slice are read; of a transposed tensor with interleaved rows those
+  /// between them too.
   ///
   /// - Parameter buffer: as many values as the slice counts; another size is a programming error.
-  /// - Throws: `CheckpointError.invalidSlice` if the slice is not inside `shape`.
+  /// - Throws: `CheckpointError.invalidSlice` if the slice is not inside `shape`, or what reading the
+  ///   file throws.
   public func read(
     _ slice: WeightSlice, into buffer: UnsafeMutableBufferPointer<Float>
   ) throws(CheckpointError) {
@@ -32,11 +33,10 @@ public struct StoredWeight: Sendable {
     guard slice.count > 0, var next = buffer.baseAddress else { return }
     for expert in slice.experts {
       if isTransposed {
-        unsafe readTransposed(expert, slice, into: next)
+        unsafe try readTransposed(expert, slice, into: next)
       } else {
-        unsafe readRows(expert, slice, into: next)
+        unsafe try readRows(expert, slice, into: next)
       }
-      elements.drop(span(ofExpert: expert, slice))
       unsafe next += slice.rows.count * slice.columns.count
     }
   }

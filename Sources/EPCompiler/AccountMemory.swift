@@ -90,7 +90,8 @@ extension Compiler {
     return "no smaller batch, larger tp or cluster of up to 16 times the devices fits"
   }
 
-  private static func fits(_ compilation: inout Compilation) -> Bool {
+  /// Runs the passes and says whether what comes out fits.
+  static func fits(_ compilation: inout Compilation) -> Bool {
     for pass in passes where pass.name != "account-memory" {
       do { try pass.run(&compilation) } catch { return false }
     }

@@ -175,10 +175,11 @@ extension Compilation {
         let entries =
           cache.kind.growsWithContext
           ? min(cache.window ?? pool.load.context, pool.load.context) : 1
-        let isSplit = cache.parts.contains { $0.contains { $0.split == .tensor } }
+        // Key heads fewer than ranks are held by several of them.
+        let heads = cache.parts.joined().first { $0.split == .tensor }?.size ?? 1
         bytes +=
           Double(cache.elementsPerEntry) * Double(entries) * Double(pool.load.sequences)
-          * Double(pool.cacheElementBytes(cache.kind)) * layers / Double(isSplit ? mesh.tp : 1)
+          * Double(pool.cacheElementBytes(cache.kind)) * layers / Double(min(heads, mesh.tp))
       }
     }
     return Int(saturating: bytes)

@@ -32,6 +32,10 @@ public struct CompileRequest: Sendable {
     public var groupTokens: Int?
     /// Low-latency All-to-All or normal; by the pool's role unless set.
     public var usesLowLatency: Bool?
+    /// How exchanges and compute may overlap; as in the whole plan unless set.
+    public var overlap: OverlapChoice?
+    /// Mean over maximum of expert ranks' tokens that steps are priced with, where no loads are given.
+    public var balancedness = 1.0
 
     /// Makes a request that leaves everything to the compiler.
     public init(_ role: Pool.Role) { self.role = role }
@@ -45,12 +49,13 @@ public struct CompileRequest: Sendable {
       let sequences = groupSequences ?? batch.map { $0 * group }
       let steps = 1 + drafts
       if role == .decode {
-        let sequences = sequences ?? 64 * group
+        let sequences = sequences ?? usualBatch * group
         return Pool.Load(sequences: sequences, tokens: sequences * steps, context: context)
       }
       let tokens =
-        groupTokens ?? (tokensPerDevice ?? (role == .prefill ? 8192 : 2048)) * group
-      let reading = sequences ?? (role == .prefill ? max(tokens / context, 1) : 16 * group)
+        groupTokens ?? (tokensPerDevice ?? usualTokens) * group
+      let reading =
+        sequences ?? (role == .prefill ? max(tokens / context, 1) : usualBatch * group)
       var load = Pool.Load(
         sequences: reading, tokens: max(tokens, reading * steps), context: context)
       // All logits where they are little, else those of the tokens that are sampled from.
@@ -87,14 +92,7 @@ public struct CompileRequest: Sendable {
   public var overlap: Overlap
 
   /// How exchanges and compute may overlap.
-  public enum Overlap: Hashable, Sendable {
-    /// Whatever takes the least time.
-    case auto
-    /// Not at all: operations in the order of the model.
-    case none
-    /// In so many micro-batches; with 1, beside what of the layer itself does not wait for them.
-    case microBatches(Int)
-  }
+  public typealias Overlap = OverlapChoice
 
   /// Makes a request.
   public init(hardware: Hardware, pools: [PoolRequest] = [PoolRequest(.unified)]) {

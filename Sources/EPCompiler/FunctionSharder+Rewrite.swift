@@ -10,6 +10,10 @@ extension FunctionSharder {
     case .linear: try rewriteLinear(operation)
     case .unary, .binary, .affine, .glu, .positionScale, .rope, .contract:
       try rewriteJoined(operation, along: [])
+    case .custom:
+      let split = operation.attributes.texts("split")
+      let axes = operation.operands.flatMap { source.type(of: $0.reference)?.axes ?? [] }
+      try rewriteJoined(operation, along: axes.map(\.name).filter { !split.contains($0) })
     case .softmax, .slice, .concat:
       try rewriteJoined(operation, along: [operation.attributes.text("axis")])
     case .reduce: try rewriteJoined(operation, along: operation.attributes.texts("axes"))
@@ -161,7 +165,12 @@ extension FunctionSharder {
         operands.append(Operand(operand.role, .value(made.value)))
       case .weight(let weight):
         let axes = source.weights[weight].axes
-        try split(weight, along: axes.firstIndex { isSplit($0, inExperts: false) })
+        // What an operation from outside does with a weight's axes, only values of the axis say.
+        try split(
+          weight,
+          along: axes.firstIndex {
+            operation.kind == .custom ? $0.name == axis : isSplit($0, inExperts: false)
+          })
         operands.append(operand)
       case .cache: operands.append(operand)
       }

@@ -53,9 +53,23 @@ public enum Compiler {
   ]
 
   /// Compiles a model to a verified plan. `observe` sees the program after every pass.
+  ///
+  /// Pools whose load was left to the compiler and does not fit are compiled again with the largest
+  /// load that does; `observe` then sees all passes again.
   public static func compile(
     _ compilation: Compilation,
     observe: (Pass, Compilation) -> Void = { _, _ in }
+  ) throws(Diagnostics) -> Plan {
+    do { return try compileAsAsked(compilation, observe) } catch {
+      guard error.all.contains(where: { $0.id == "memory" }),
+        let smaller = compilation.withFittingLoads()
+      else { throw error }
+      return try compileAsAsked(smaller, observe)
+    }
+  }
+
+  private static func compileAsAsked(
+    _ compilation: Compilation, _ observe: (Pass, Compilation) -> Void
   ) throws(Diagnostics) -> Plan {
     var compilation = compilation
     for pass in passes {

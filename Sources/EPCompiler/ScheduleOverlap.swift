@@ -1,6 +1,6 @@
 internal import EPCost
 internal import EPIR
-internal import EPModel
+public import EPModel
 internal import EPPlacement
 internal import EPPlan
 
@@ -8,18 +8,15 @@ extension Compiler {
   /// Decides into how many micro-batches steps are cut, and when kernels and exchanges of repeated
   /// layers run.
   @Sendable static func scheduleOverlap(_ compilation: inout Compilation) throws(Diagnostics) {
-    if case .microBatches(let count) = compilation.request.overlap,
-      !(1...LayerSchedule.mostMicroBatches).contains(count)
-    {
-      throw Diagnostics(
-        "overlap",
-        "\(count) micro-batches; a step has at least 1 and at most "
-          + "\(LayerSchedule.mostMicroBatches)")
-    }
-    if compilation.request.overlap == .none { return }
-    if case .microBatches(let count) = compilation.request.overlap, count > 1,
-      compilation.routesWithCapacity
-    {
+    for index in compilation.pools.indices {
+      guard case .microBatches(let count) = compilation.wish(ofPool: index) else { continue }
+      if !(1...LayerSchedule.mostMicroBatches).contains(count) {
+        throw Diagnostics(
+          "overlap",
+          "\(count) micro-batches; a step has at least 1 and at most "
+            + "\(LayerSchedule.mostMicroBatches)")
+      }
+      if count == 1 || !compilation.program.routesWithCapacity { continue }
       throw Diagnostics(
         "overlap-capacity",
         "\(count) micro-batches, and a router of \(compilation.program.name) drops what is beyond an "
@@ -43,6 +40,11 @@ extension Compiler {
 }
 
 extension Compilation {
+  /// How a pool may overlap.
+  fileprivate func wish(ofPool index: Int) -> OverlapChoice {
+    request.pools[index].overlap ?? request.overlap
+  }
+
   /// Cuts a pool's steps and gives its layers their schedules.
   mutating func apply(_ plan: OverlapPlan, toPool index: Int) {
     pools[index].microBatches = plan.microBatches
@@ -89,10 +91,11 @@ struct OverlapDecision {
   init?(_ compilation: Compilation, pool index: Int) {
     let pool = compilation.pools[index]
     let isExchanging = pool.functions.contains { $0.streams.contains(.communication) }
-    if !isExchanging && compilation.request.overlap == .auto { return nil }
+    if compilation.wish(ofPool: index) == .none { return nil }
+    if !isExchanging && compilation.wish(ofPool: index) == .auto { return nil }
     self.pool = pool
     role = pool.role
-    wish = compilation.request.overlap
+    wish = compilation.wish(ofPool: index)
     var estimator = StepEstimator(
       pool, precision: compilation.program.precision,
       model: CostModel(compilation.cluster.hardware, calibration: compilation.request.calibration),
@@ -101,44 +104,17 @@ struct OverlapDecision {
       // Loads that do not fit the pool have been refused when experts were placed.
       do { estimator.loads = try source.loads(of: pool) } catch { return nil }
     }
-    let usesNormal = pool.functions.contains { function in
-      function.function.operations.contains {
-        $0.kind == .dispatch && $0.attributes.text("algorithm") != "low_latency"
-          && $0.attributes.text("algorithm") != "local"
-      }
-    }
-    let shares =
-      usesNormal ? OverlapDecision.multiprocessors : [Contention().exchangeMultiprocessors]
-    let counts: [Int] =
-      switch wish {
-      case .microBatches(let count): [count]
-      case .auto, .none: compilation.routesWithCapacity ? [1] : [1, 2, 3]
-      }
-    var candidates = [estimator.serialPlan()]
-    for count in counts where count <= pool.load.tokens {
-      for share in shares {
-        candidates.append(
-          estimator.overlapPlan(
-            microBatches: count, contention: Contention(exchangeMultiprocessors: share)))
-      }
-    }
-    let open =
-      switch wish {
-      case .microBatches: Array(candidates.dropFirst())
-      case .auto, .none: candidates
-      }
+    estimator.assumedBalancedness = compilation.request.pools[index].balancedness
+    let open = estimator.overlapPlans(wish, cuts: !compilation.program.routesWithCapacity)
+    var candidates = open
+    if candidates.first?.overlaps ?? true { candidates.insert(estimator.serialPlan(), at: 0) }
     let fitting = open.filter {
       $0.microBatches == 1 || OverlapDecision.fits($0, compilation, index)
     }
-    guard let least = fitting.map(\.step).min() else { return nil }
-    // Fewer micro-batches where more gain less than durations are known to.
-    guard let plan = fitting.first(where: { $0.step <= least * 1.005 }) else { return nil }
+    guard let plan = OverlapPlan.preferred(among: fitting) else { return nil }
     self.plan = plan
     self.candidates = candidates
   }
-
-  /// Multiprocessors that normal exchanges may take, of a device's.
-  static let multiprocessors = [24, 20, 16, 12]
 
   /// Whether a pool cut so fits into memory.
   private static func fits(_ plan: OverlapPlan, _ compilation: Compilation, _ index: Int) -> Bool {
@@ -220,13 +196,7 @@ struct OverlapDecision {
   }
 
   private func name(_ plan: OverlapPlan) -> String {
-    if !plan.overlaps { return "no overlap" }
-    switch plan.microBatches {
-    case 1: return "one batch, exchanges beside its own compute"
-    case 2: return "two micro-batches"
-    case 3: return "three micro-batches"
-    default: return "\(plan.microBatches) micro-batches"
-    }
+    plan.choice.phrase
   }
 
   private func tokens(_ count: Double) -> String {
@@ -254,10 +224,10 @@ struct OverlapDecision {
   }
 }
 
-extension Compilation {
-  /// Whether some router looks at all tokens of a step together.
-  fileprivate var routesWithCapacity: Bool {
-    program.functions.contains { function in
+extension ModelProgram {
+  /// Whether some router looks at all tokens of a step together, so that steps cannot be cut.
+  public var routesWithCapacity: Bool {
+    functions.contains { function in
       function.operations.contains {
         $0.kind == .route && $0.attributes["capacity_factor"] != nil
       }

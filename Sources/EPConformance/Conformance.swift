@@ -1,5 +1,6 @@
 public import EPBackend
 internal import EPModel
+public import EPPlan
 
 /// Whether a backend does what docs/ops.md says: every operation against the reference, whole plans
 /// against the unsharded model, and what must be refused.
@@ -16,7 +17,8 @@ public struct Conformance: Sendable {
       case failed(String)
     }
 
-    /// What is tested: `operations`, `plans`, `limits`, `errors`.
+    /// What is tested: `operations`, `events`, `plans`, `streams`, `limits`, `errors`; `programs` where
+    /// the device runs plans as whole programs.
     public var group: String
     /// Which of them: `attention, window`.
     public var name: String
@@ -91,9 +93,11 @@ public struct Conformance: Sendable {
 
   /// Runs everything on a device.
   ///
-  /// - Parameter observe: sees each row as soon as it is there.
+  /// - Parameters:
+  ///   - programs: the device as one that runs whole programs, if it is such a one too.
+  ///   - observe: sees each row as soon as it is there.
   public func run<D: Device>(
-    _ device: D, precision: Precision, observe: (Row) -> Void = { _ in }
+    _ device: D, precision: Precision, programs: D? = nil, observe: (Row) -> Void = { _ in }
   ) -> [Row] {
     var rows: [Row] = []
     func add(_ row: Row) {
@@ -106,13 +110,32 @@ public struct Conformance: Sendable {
     {
       add(operation(variant, UInt64(index), device, precision))
     }
-    for sample in SampleRun.all where isWanted("plans", sample.name) {
+    if isWanted("events", Ordering.name) { add(Ordering.row(device)) }
+    for sample in SampleRun.all where isWanted(sample.group, sample.name) {
       add(sample.row(device, precision))
+    }
+    if let programs {
+      for sample in SampleRun.all where isWanted("programs", sample.name) {
+        add(sample.row(programs, precision))
+      }
     }
     for refusal in Refusal.all where isWanted(refusal.group, refusal.name) {
       add(refusal.row(device))
     }
     return rows
+  }
+
+  /// Runs plans over several processes, each of which calls this: what a transport is to do. Plans of
+  /// other numbers of ranks are unsupported.
+  public func run<D: Device>(
+    _ device: D, precision: Precision, processes: (Plan) -> (any ProcessGroup)?,
+    observe: (Row) -> Void
+  ) -> [Row] {
+    SampleRun.all.filter { isWanted($0.group, $0.name) }.map { sample in
+      let row = sample.row(device, precision, processes: processes)
+      observe(row)
+      return row
+    }
   }
 
   /// Whether a row is asked for.

@@ -207,7 +207,8 @@ struct OperationCase {
     let storage = Storage(bytes: matrices * form.bytes)
     for matrix in 0..<matrices {
       device.prepare(
-        reals.memory.elements(from: matrix * form.elements, count: form.elements), as: form,
+        reals: reals.memory.elements(from: matrix * form.elements, count: form.elements),
+        as: form,
         to: storage.memory.part(from: matrix * form.bytes, bytes: form.bytes))
     }
     return storage

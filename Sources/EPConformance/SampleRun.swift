@@ -10,11 +10,14 @@ internal import EPRuntime
 
 /// A small model on some mesh, compared with the same model on one rank.
 struct SampleRun: Sendable {
+  /// `plans`, or `streams` where exchanges run beside compute.
+  var group: String
   /// `latent attention, dp2 tp2 ep4`.
   var name: String
   private var program: @Sendable () -> ModelProgram
   private var pools: [(Pool.Role, Mesh)]
   private var redundant: Int?
+  private var overlap: CompileRequest.Overlap
   /// Whether the reference runs on one rank, rather than the device itself.
   private var isAgainstReference: Bool
 
@@ -39,14 +42,27 @@ struct SampleRun: Sendable {
           name: "\(name), \(mesh)", program: program, pools: pools, redundant: redundant,
           isAgainstReference: false)
       }
+      let overlaps: [(String, Mesh, Int)] = [
+        ("exchanges beside compute", Mesh(dp: 2, tp: 2, ep: 4), 1),
+        ("two micro-batches", Mesh(dp: 2, tp: 2, ep: 4), 2),
+        ("three, in a pipeline", Mesh(pp: 2, dp: 2, ep: 2), 3),
+      ]
+      runs += overlaps.map { overlap, mesh, count in
+        SampleRun(
+          group: "streams", name: "\(name), \(overlap)", program: program,
+          pools: [(.unified, mesh)], overlap: .microBatches(count), isAgainstReference: false)
+      }
     }
     return runs
   }()
 
   private init(
-    name: String, program: @escaping @Sendable () -> ModelProgram, pools: [(Pool.Role, Mesh)],
-    redundant: Int? = nil, isAgainstReference: Bool
+    group: String = "plans", name: String, program: @escaping @Sendable () -> ModelProgram,
+    pools: [(Pool.Role, Mesh)], redundant: Int? = nil, overlap: CompileRequest.Overlap = .none,
+    isAgainstReference: Bool
   ) {
+    self.group = group
+    self.overlap = overlap
     self.name = name
     self.program = program
     self.pools = pools
@@ -57,20 +73,28 @@ struct SampleRun: Sendable {
   static let request = GenerationRequest(
     prompts: [[3, 14, 15, 92, 65, 35, 8], [27, 18, 28], [1, 61, 80]], count: 5, kept: .logits)
 
-  func row<D: Device>(_ device: D, _ precision: Conformance.Precision) -> Conformance.Row {
+  /// - Parameter processes: those that run the plan together; nil where they are not as many as it takes.
+  func row<D: Device>(
+    _ device: D, _ precision: Conformance.Precision,
+    processes: (Plan) -> (any ProcessGroup)? = { _ in SingleProcess() }
+  ) -> Conformance.Row {
     let bound = precision.logitsBound
-    let name = self.name
+    let (group, name) = (device.runsPrograms ? "programs" : self.group, self.name)
     func row(_ outcome: Conformance.Row.Outcome, _ error: Double? = nil) -> Conformance.Row {
-      Conformance.Row("plans", name, outcome, error: error, bound: error == nil ? nil : bound)
+      Conformance.Row(group, name, outcome, error: error, bound: error == nil ? nil : bound)
     }
     do {
       let program = program()
+      let plan = try SampleRun.plan(program, pools, redundant: redundant, overlap: overlap)
+      guard let group = processes(plan) else {
+        let ranks = plan.pools.reduce(0) { $0 + $1.mesh.ranks }
+        return row(.unsupported("it takes \(ranks) process(es)"))
+      }
       let single = try SampleRun.plan(program, [(.unified, Mesh())])
       let wanted =
         isAgainstReference
         ? try SampleRun.run(single, ReferenceDevice()) : try SampleRun.run(single, device)
-      let made = try SampleRun.run(
-        try SampleRun.plan(program, pools, redundant: redundant), device)
+      let made = try SampleRun.run(plan, device, group)
       let error =
         zip(made.prompts, wanted.prompts).map { own, other in
           SampleRun.normalisedError(own.prefillLogits, other.prefillLogits)
@@ -85,13 +109,17 @@ struct SampleRun: Sendable {
     } catch { return row(.failed("\(error)")) }
   }
 
-  static func run<D: Device>(_ plan: Plan, _ device: D) throws -> GenerationResult {
+  static func run<D: Device>(
+    _ plan: Plan, _ device: D, _ processes: any ProcessGroup = SingleProcess()
+  ) throws -> GenerationResult {
     let store = try WeightStore(.synthetic(seed: 7), for: plan)
-    return try PlanSession(plan, weights: store, device: device).generate(request)
+    return try PlanSession(plan, weights: store, device: device, processes: processes)
+      .generate(request)
   }
 
   static func plan(
-    _ program: ModelProgram, _ pools: [(Pool.Role, Mesh)], redundant: Int? = nil
+    _ program: ModelProgram, _ pools: [(Pool.Role, Mesh)], redundant: Int? = nil,
+    overlap: CompileRequest.Overlap = .none
   ) throws -> Plan {
     let text = """
       {"name": "any", "label": "Any", "devices_per_node": 8, "memory_gb": 1000,
@@ -110,6 +138,7 @@ struct SampleRun: Sendable {
         return pool
       })
     request.activations = .fp32
+    request.overlap = overlap
     return try Compiler.compile(Compilation(program, request))
   }
 

@@ -57,7 +57,8 @@ extension Kernel {
     case .prefillAttention(let attention):
       return 2 * attention.sequences * attention.pairs * attention.heads
         * (attention.keySize + attention.valueSize)
-    case .stream, .exchange, .collective: return 0
+    case .stream(let stream): return stream.operations
+    case .exchange, .collective: return 0
     }
   }
 
@@ -99,7 +100,8 @@ extension Kernel {
         memory: bytes / hardware.memoryBandwidth)
     case .stream(let stream):
       return Work(
-        compute: 0, memory: bytes / hardware.memoryBandwidth, depth: stream.launches)
+        compute: operations / hardware.peak(for: .bf16), memory: bytes / hardware.memoryBandwidth,
+        depth: stream.launches)
     case .exchange(let exchange):
       return Work(
         scaleOut: exchange.scaleOutBytes / hardware.scaleOutBandwidth,

@@ -129,11 +129,14 @@ public enum Kernel: Hashable, Sendable {
     public var bytes: Double
     /// Kernels launched.
     public var launches: Double
+    /// Operations of arithmetic, where they are worth counting.
+    public var operations: Double
 
     /// Makes traffic.
-    public init(bytes: Double, launches: Double = 1) {
+    public init(bytes: Double, launches: Double = 1, operations: Double = 0) {
       self.bytes = bytes
       self.launches = launches
+      self.operations = operations
     }
   }
 

@@ -65,6 +65,17 @@ public struct ExportBundle: Hashable, Sendable {
     if !problems.isEmpty { throw Diagnostics(problems) }
   }
 
+  /// A document as YAML; refused where it has what its reader does not take, a mistake of an exporter.
+  static func yaml(
+    _ document: Document, _ schema: DocumentSchema?, in file: String
+  ) throws(Diagnostics) -> String {
+    let problems = schema?.problems(of: document) ?? ["it is of a kind without a schema"]
+    if !problems.isEmpty {
+      throw Diagnostics(problems.map { Diagnostic("export-key", "\(file): \($0)") })
+    }
+    return document.yaml
+  }
+
   /// All files of the folder: those of the export, a script for each command, and an index.
   public func folder() throws(Diagnostics) -> [File] {
     var all = files

@@ -13,7 +13,7 @@ public struct ExportRequest: Hashable, Sendable {
   public var hosts: [String]
   /// How keys and values move from prefill to decode.
   public var transfer: Transfer
-  /// Whether two micro-batches overlap; what the plan says unless set.
+  /// Whether two micro-batches overlap; as in the plan unless set.
   public var twoBatches: Bool?
   /// Whether the checkpoint's own code may run.
   public var trustsRemoteCode: Bool

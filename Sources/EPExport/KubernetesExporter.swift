@@ -38,9 +38,16 @@ struct KubernetesExporter {
       bundle.commands.append(router)
       documents += routerManifests(router)
     }
-    let manifest = documents.map(\.yaml).joined(separator: "---\n")
+    var manifests: [String] = []
+    for document in documents {
+      let kind = document.text(of: "kind")
+      manifests.append(
+        try ExportBundle.yaml(document, .kubernetes(kind), in: "manifest.yaml, \(kind)"))
+    }
     bundle.files.append(
-      ExportBundle.File("manifest.yaml", "# \(plan.model.name), \(bundle.version)\n" + manifest))
+      ExportBundle.File(
+        "manifest.yaml",
+        "# \(plan.model.name), \(bundle.version)\n" + manifests.joined(separator: "---\n")))
     bundle.remark(on: plan, request, shapes: shapes)
     remark(&bundle)
     return bundle
@@ -372,5 +379,15 @@ struct KubernetesExporter {
           "vLLM's pods carry llm-d's labels; its InferencePool, endpoint picker and, beside decode, "
             + "routing sidecar are installed with llm-d"))
     }
+  }
+}
+
+extension Document {
+  /// The text of a key; empty where there is none.
+  fileprivate func text(of key: String) -> String {
+    guard case .object(let fields) = self,
+      case .text(let text)? = fields.first(where: { $0.name == key })?.value
+    else { return "" }
+    return text
   }
 }

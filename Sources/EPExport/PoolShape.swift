@@ -43,6 +43,8 @@ public struct PoolShape: Hashable, Sendable {
   public var tokens: Int
   /// MTP depths.
   public var drafts: Int
+  /// Micro-batches whose exchanges and compute overlap; 1 where they do not.
+  public var microBatches: Int
   /// Layers of each pipeline stage.
   public var stageLayers: [Int]
   /// Layers without experts.
@@ -79,6 +81,20 @@ public struct PoolShape: Hashable, Sendable {
 
   /// The cluster's rank that is rank 0 of an instance.
   public func firstRank(ofInstance instance: Int) -> Int { firstRank + instance * ranks }
+}
+
+extension PoolShape {
+  /// Whether two micro-batches are to overlap: as asked for, or else as the plan does.
+  func overlaps(_ request: ExportRequest) -> Bool { request.twoBatches ?? (microBatches > 1) }
+
+  /// What of the plan's micro-batches an engine that knows two of them, or none, leaves out.
+  func overlapRemark(_ request: ExportRequest, engine: String) -> ExportBundle.Remark? {
+    guard request.twoBatches == nil, microBatches > 2 else { return nil }
+    return ExportBundle.Remark(
+      "overlap",
+      "\(role.rawValue): the plan cuts steps into \(microBatches) micro-batches; \(engine) overlaps two"
+    )
+  }
 }
 
 extension Plan {
@@ -118,6 +134,7 @@ extension Plan {
       heads: sizes("heads"), keyHeads: sizes("kv_heads"),
       algorithm: dispatch?.1.attributes.text("algorithm") ?? "", sequences: pool.load.sequences,
       tokens: pool.load.tokens, drafts: pool.drafts.count,
+      microBatches: pool.microBatches,
       stageLayers: pool.stages.map { $0.reduce(0) { $0 + $1.layers.count } },
       denseLayers: layers.subtracting(withExperts).count, memory: fullest ?? MemoryTable(),
       deviceBytes: cluster.memoryBytes, usableBytes: cluster.usableBytes,

@@ -111,7 +111,7 @@ struct SGLangExporter {
       case .decode: command.add("--deepep-mode", "low_latency")
       case .unified: command.add("--deepep-mode", "auto")
       }
-      if request.twoBatches == true { command.add("--enable-two-batch-overlap") }
+      if shape.overlaps(request) { command.add("--enable-two-batch-overlap") }
     }
     guard hasLocations(shape) else { return }
     if shape.redundant > 0 {
@@ -231,7 +231,10 @@ struct SGLangExporter {
         ExportBundle.Remark(
           "draft experts", "\(role): where the experts of MTP depths are is SGLang's choice"))
     }
-    if request.twoBatches == true && !usesDeepEP(shape) {
+    if usesDeepEP(shape), let remark = shape.overlapRemark(request, engine: "SGLang") {
+      bundle.remarks.append(remark)
+    }
+    if shape.overlaps(request) && !usesDeepEP(shape) {
       bundle.remarks.append(
         ExportBundle.Remark(
           "overlap", "\(role): two-batch overlap needs experts that are dispatched by DeepEP"))

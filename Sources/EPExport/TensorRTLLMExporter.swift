@@ -23,8 +23,10 @@ struct TensorRTLLMExporter {
       }
     }
     if let prefill = urls[.prefill], let decode = urls[.decode] {
-      bundle.files.append(
-        ExportBundle.File("disaggregated.yaml", router(prefill: prefill, decode: decode).yaml))
+      let name = "disaggregated.yaml"
+      let file = try ExportBundle.yaml(
+        router(prefill: prefill, decode: decode), .tensorRTLLMRouter, in: name)
+      bundle.files.append(ExportBundle.File(name, file))
       var command = LaunchCommand(
         name: "router", summary: "the router, on any host", host: "",
         program: ["trtllm-serve", "disaggregated"])
@@ -65,7 +67,9 @@ struct TensorRTLLMExporter {
       files.append(
         ExportBundle.File(balancerFile(shape), try locations.tensorRTLLM()))
     }
-    files.append(ExportBundle.File("\(shape.role.rawValue).yaml", arguments(shape).yaml))
+    let name = "\(shape.role.rawValue).yaml"
+    files.append(
+      ExportBundle.File(name, try ExportBundle.yaml(arguments(shape), .tensorRTLLM, in: name)))
     return files
   }
 
@@ -152,8 +156,8 @@ struct TensorRTLLMExporter {
     bundle.remarks.append(
       ExportBundle.Remark(
         "flags",
-        "\(role): keys were taken from TensorRT-LLM's sources and have not been run through its own "
-          + "validation"))
+        "\(role): keys and values are those of TensorRT-LLM's sources, which each export is checked "
+          + "against; they have not been run through its own validation"))
     if shape.redundant > 0 && !isPlaced(shape) {
       bundle.remarks.append(
         ExportBundle.Remark(
@@ -165,7 +169,7 @@ struct TensorRTLLMExporter {
           "all-to-all",
           "\(role): TensorRT-LLM chooses how tokens are exchanged by hardware and environment"))
     }
-    if request.twoBatches == true {
+    if shape.overlaps(request) {
       bundle.remarks.append(
         ExportBundle.Remark(
           "overlap", "\(role): TensorRT-LLM overlaps no two micro-batches of one step"))

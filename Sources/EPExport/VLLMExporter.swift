@@ -105,7 +105,7 @@ struct VLLMExporter {
       command.add("--enable-expert-parallel")
       if dispatches(shape) {
         command.add("--all2all-backend", backend(shape))
-        if request.twoBatches == true { command.add("--enable-dbo") }
+        if shape.overlaps(request) { command.add("--enable-dbo") }
       }
       if shape.redundant > 0 {
         command.add("--enable-eplb")
@@ -183,7 +183,10 @@ struct VLLMExporter {
           "all-to-all",
           "\(role): with one data group vLLM has every rank see all tokens, and dispatches none"))
     }
-    if request.twoBatches == true && !dispatches(shape) {
+    if dispatches(shape), let remark = shape.overlapRemark(request, engine: "vLLM") {
+      bundle.remarks.append(remark)
+    }
+    if shape.overlaps(request) && !dispatches(shape) {
       bundle.remarks.append(
         ExportBundle.Remark(
           "overlap", "\(role): dual-batch overlap needs an All-to-All between data groups"))

@@ -53,7 +53,8 @@ struct CompileModel {
     arguments += ["-module-cache-path", moduleCache ?? scratch.path + "/clang-modules"]
     if toolchain.hasLLD { arguments.append("-use-ld=lld") }
     arguments += ["-I", library.moduleDirectory, "-o", executable]
-    return arguments + [source.argument, main] + library.linkInputs
+    return arguments + [source.argument] + source.modules.map(\.argument) + [main]
+      + library.linkInputs
   }
 
   /// The environment of the compiler; its temporary files go where they will be removed.

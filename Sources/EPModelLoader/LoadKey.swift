@@ -19,6 +19,10 @@ struct LoadKey {
     fields.add("entry", entryPoint)
     fields.add("path", source.path)
     fields.add("source", source.text)
+    for module in source.modules {
+      fields.add("module path", module.path)
+      fields.add("module source", module.text)
+    }
     digest = fields.hexadecimal()
   }
 }

@@ -1,13 +1,22 @@
 import Glibc
 
 /// The text of a model file and the path that its diagnostics show.
+///
+/// Lines `// with: PATH` before anything but comments name further files, beside it unless the path is
+/// absolute: modules that several models use.
 struct ModelSource {
   /// The path as the user wrote it.
   let path: String
   let text: String
+  /// The files that the model file names.
+  let modules: [ModelSource]
   private let limit: Int
 
   init(path: String, limit: Int) throws(ModelLoadError) {
+    try self.init(path: path, limit: limit, readsModules: true)
+  }
+
+  private init(path: String, limit: Int, readsModules: Bool) throws(ModelLoadError) {
     let name = path.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
     guard name.hasSuffix(".swift") else { throw .unusableName(path, .notSwift) }
     // The generated entry point has this name; the compiler does not take two of one name.
@@ -23,6 +32,28 @@ struct ModelSource {
     self.path = path
     self.text = text
     self.limit = limit
+    var modules: [ModelSource] = []
+    for name in readsModules ? ModelSource.modules(namedIn: text) : [] {
+      let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+      modules.append(
+        try ModelSource(
+          path: name.hasPrefix("/") ? name : folder + name, limit: limit, readsModules: false))
+    }
+    self.modules = modules
+  }
+
+  /// What lines `// with: PATH` at the start of a file name.
+  private static func modules(namedIn text: String) -> [String] {
+    var names: [String] = []
+    for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+      let words = line.drop { $0 == " " || $0 == "\t" }
+      if !words.isEmpty && !words.hasPrefix("//") { break }
+      guard words.hasPrefix("// with: ") else { continue }
+      let name = words.dropFirst("// with: ".count)
+      let end = name.lastIndex { $0 != " " && $0 != "\r" && $0 != "\t" }
+      if let end { names.append(String(name[...end])) }
+    }
+    return names
   }
 
   /// The path as an argument of the compiler, which takes `-x` for an option and `@x` for a list.
@@ -33,6 +64,6 @@ struct ModelSource {
   /// Whether the file still holds `text`: the compiler reads it again, after the key was made.
   var isUnchanged: Bool {
     guard let bytes = try? Files.read(path, limit: limit) else { return false }
-    return bytes.elementsEqual(text.utf8)
+    return bytes.elementsEqual(text.utf8) && modules.allSatisfy(\.isUnchanged)
   }
 }

@@ -51,6 +51,21 @@ public final class BackendHost: Sendable {
     self.isCancelled.store(isCancelled, ordering: .relaxed)
   }
 
+  /// An error of the host's, which whoever gets it releases.
+  static func error(_ code: Int, _ message: String) -> UnsafeMutablePointer<epc_error> {
+    let error = UnsafeMutablePointer<epc_error>.allocate(capacity: 1)
+    unsafe error.initialize(to: epc_error())
+    unsafe error.pointee.struct_size = MemoryLayout<epc_error>.size
+    unsafe error.pointee.code = Int64(code)
+    unsafe error.pointee.message = UnsafePointer(strdup(message))
+    unsafe error.pointee.release = { error in
+      guard let error = unsafe error else { return }
+      unsafe free(UnsafeMutableRawPointer(mutating: error.pointee.message))
+      unsafe error.deallocate()
+    }
+    return unsafe error
+  }
+
   /// Begins to watch a call of a backend from this thread.
   func beginCall(_ who: String, _ what: String) {
     if let seconds { unsafe epc_guard_begin(who, what, UInt32(seconds) * 1000) }

@@ -87,9 +87,7 @@ public final class BackendLibrary: @unchecked Sendable {
     guard major == Int64(EPC_BACKEND_MAJOR), minor >= 0, minor < 1 << 16 else {
       throw .version(file, major: Int(major), minor: Int(minor))
     }
-    var missing: [String] = []
-    if unsafe table.pointee.prepare == nil { missing.append("prepare") }
-    if unsafe table.pointee.run_operation == nil { missing.append("run_operation") }
+    let missing = unsafe missingFunctions(table)
     if !missing.isEmpty { throw .missingFunctions(file, names: missing) }
     let number = unsafe table.pointee.precision
     let precisions: [Int: Precision] = [
@@ -104,6 +102,39 @@ public final class BackendLibrary: @unchecked Sendable {
       precision
     )
   }
+
+  /// The functions that must be there and are not: those for kernels or those for whole programs.
+  private static func missingFunctions(_ table: UnsafePointer<epc_backend>) -> [String] {
+    let kernels = unsafe [
+      ("prepare", table.pointee.prepare == nil),
+      ("run_operation", table.pointee.run_operation == nil),
+    ]
+    if unsafe !knowsPrograms(table) { return kernels.filter(\.1).map(\.0) }
+    let programs = unsafe [
+      ("open_program", table.pointee.open_program == nil),
+      ("run_step", table.pointee.run_step == nil),
+      ("close_program", table.pointee.close_program == nil),
+    ]
+    // None of a set is as good as all of it, as long as one of the sets is there.
+    let absent = [kernels, programs].map { $0.allSatisfy(\.1) }
+    if absent[0] && absent[1] { return kernels.map(\.0) }
+    return (absent[0] ? [] : kernels.filter(\.1).map(\.0))
+      + (absent[1] ? [] : programs.filter(\.1).map(\.0))
+  }
+
+  /// Whether a table goes as far as the functions for whole programs, which 1.1 added.
+  private static func knowsPrograms(_ table: UnsafePointer<epc_backend>) -> Bool {
+    let end = unsafe MemoryLayout<epc_backend>.offset(of: \.close_program).map { $0 + 8 } ?? .max
+    return unsafe table.pointee.struct_size >= end
+  }
+
+  /// Whether the backend takes whole programs of ranks.
+  public var hasPrograms: Bool {
+    unsafe BackendLibrary.knowsPrograms(table) && table.pointee.open_program != nil
+  }
+
+  /// Whether it has kernels.
+  public var hasKernels: Bool { unsafe table.pointee.prepare != nil }
 
   private static func text(
     _ text: UnsafePointer<CChar>?, _ field: String, _ file: String

@@ -36,7 +36,7 @@ extension CData {
     }
   }
 
-  private func type(_ type: TensorType) -> UnsafePointer<epc_type> {
+  func type(_ type: TensorType) -> UnsafePointer<epc_type> {
     let fixed = type.axes.filter { !$0.isRows }
     let axes = unsafe fixed.map { axis in
       unsafe Optional(

@@ -28,7 +28,9 @@ public struct PluginCheck: Sendable {
 
   private static func unknownOperation(_ device: PluginDevice) -> Outcome {
     let (library, instance) = (device.instance.library, device.instance)
-    guard let prepare = unsafe library.table.pointee.prepare else { return .failed("no prepare") }
+    guard let prepare = unsafe library.table.pointee.prepare else {
+      return .unsupported("the backend has no kernels; it runs whole programs")
+    }
     let data = CData()
     let operation = unsafe data.operation(affine)
     var other = unsafe operation.pointee

@@ -1,18 +1,35 @@
 internal import CEPBackend
 public import EPBackend
-internal import EPBackendCPU
+public import EPBackendCPU
 
-/// A device whose kernels are those of a backend in a shared library.
+/// A device whose kernels, or whole programs, are those of a backend in a shared library.
 ///
 /// What ranks meet in is the executor's, and the rows it packs and adds up are the host's work: the
-/// backend has kernels, in memory of the host, and nothing else.
-public struct PluginDevice: Device {
+/// backend has kernels, in memory of the host, and decides what runs when if it takes whole programs.
+public struct PluginDevice: ForwardingDevice {
   let instance: PluginInstance
-  private let host = ReferenceDevice()
+  /// What moves rows.
+  public let base: ReferenceDevice = ReferenceDevice()
+  /// Whether the backend gets whole programs of ranks: at first, if it takes them.
+  public private(set) var runsPrograms: Bool
 
   /// Opens a backend.
   public init(_ library: BackendLibrary) throws(PluginError) {
     instance = try PluginInstance(library)
+    runsPrograms = library.hasPrograms
+  }
+
+  /// The same backend, operation after operation; nil where it has no kernels.
+  public var withKernels: PluginDevice? {
+    guard instance.library.hasKernels else { return nil }
+    var device = self
+    device.runsPrograms = false
+    return device
+  }
+
+  /// Lets the backend make a rank's program ready.
+  public func makeRunner(_ program: PlacedProgram) throws(BackendError) -> any RankRunner {
+    try PluginRank(program, instance)
   }
 
   /// The backend's name.
@@ -36,36 +53,6 @@ public struct PluginDevice: Device {
     _ kernel: PluginKernel, _ arguments: OpArguments, _ step: StepState
   ) throws(BackendError) {
     try kernel.run(arguments, step)
-  }
-
-  /// Gathers rows; see `Device`.
-  public func pack(
-    _ x: Memory, width: Int, rows: Memory, scales: Memory?, count: Int, to result: Memory
-  ) {
-    host.pack(x, width: width, rows: rows, scales: scales, count: count, to: result)
-  }
-
-  /// Scatters rows; see `Device`.
-  public func unpack(_ x: Memory, width: Int, places: Memory, count: Int, to result: Memory) {
-    host.unpack(x, width: width, places: places, count: count, to: result)
-  }
-
-  /// Adds arrays up; see `Device`.
-  public func sum(_ x: Memory, blocks: Int, count: Int, to result: Memory) {
-    host.sum(x, blocks: blocks, count: count, to: result)
-  }
-
-  /// Sums what experts returned; see `Device`.
-  public func combine(_ combination: Combination, to result: Memory, _ step: StepState) {
-    host.combine(combination, to: result, step)
-  }
-
-  /// Copies blocks; see `Device`.
-  public func copy(
-    _ x: Memory, stride: Int, to result: Memory, resultStride: Int, count: Int, outer: Int
-  ) {
-    host.copy(
-      x, stride: stride, to: result, resultStride: resultStride, count: count, outer: outer)
   }
 }
 

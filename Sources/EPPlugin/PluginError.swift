@@ -52,7 +52,8 @@ extension PluginError: CustomStringConvertible {
         + "\(BackendLibrary.abi.major).\(BackendLibrary.abi.minor); build it against this epc's "
         + "epc_backend.h"
     case .structSize(let path, let bytes, let least):
-      return "\(path): its epc_backend says it has \(bytes) bytes, and version 1.0 has \(least); "
+      return
+        "\(path): its epc_backend says it has \(UInt(bitPattern: bytes)) bytes, and version 1.0 has \(least); "
         + "set struct_size to sizeof(epc_backend)"
     case .missingFunctions(let path, let names):
       return "\(path): \(names.joined(separator: ", ")) must not be NULL"

@@ -20,7 +20,8 @@ public final class PluginKernel: @unchecked Sendable {
     slots = op.slots
     let table = unsafe instance.library.table
     guard let prepare = unsafe table.pointee.prepare else {
-      throw .unsupported(operation: name, reason: "the backend has no kernels")
+      throw .unsupported(
+        operation: name, reason: "the backend has no kernels; it runs whole programs")
     }
     let operation = unsafe description.operation(op)
     var made: OpaquePointer?
@@ -61,7 +62,7 @@ public final class PluginKernel: @unchecked Sendable {
 
 extension CData {
   /// Where an operation finds everything in one step.
-  fileprivate func run(
+  func run(
     _ arguments: OpArguments, _ step: StepState, rows: RowKind, count: Int, slots: Int
   ) -> epc_run {
     let operands = unsafe arguments.operands.map { place in

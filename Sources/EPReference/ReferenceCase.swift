@@ -1,6 +1,6 @@
 internal import EPCheckpoint
 public import EPCompiler
-internal import EPCost
+public import EPCost
 internal import EPHuggingFace
 public import EPIR
 internal import EPJSON

@@ -16,7 +16,7 @@ enum OpFamily: String, CaseIterable {
   init(_ kind: OpKind) {
     switch kind {
     case .embed, .linear, .contract: self = .contraction
-    case .unary, .binary, .affine, .glu: self = .elementwise
+    case .unary, .binary, .affine, .glu, .custom: self = .elementwise
     case .norm, .sumSquares, .softmax, .reduce: self = .normalisation
     case .slice, .concat, .reshape, .rope, .positionScale, .scatterRows, .sampleRows: self = .shape
     case .attention, .latentAttention, .index, .shortConvolution, .linearAttention: self = .mixing

@@ -40,6 +40,7 @@ struct OpLabel {
       let start = attributes.int("start")
       detail = "\(attributes.text("axis")) \(start)-\(start + attributes.int("count") - 1)"
     case .concat: detail = attributes.text("axis")
+    case .custom: detail = attributes.text("name")
     case .rope: detail = "\(attributes.int("rotated")) \(attributes.text("layout"))"
     case .route:
       detail =

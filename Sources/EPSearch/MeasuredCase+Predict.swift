@@ -117,11 +117,14 @@ extension MeasuredCase {
         sequences: Double(try needed("sequences")) * group, drafts: drafts,
         context: Double(tables.problem.decodeContext), promptTokens: 0, length: 1, read: 1)
     }
-    let overlap: OverlapChoice? =
-      text("overlap") == "auto"
-      ? nil : text("overlap") == "two_batches" ? .twoBatches : .some(.none)
+    guard let overlap = OverlapChoice(parsing: text("overlap")) else {
+      throw Diagnostics(
+        "case-file", "'\(text("overlap"))' of \(id) is not auto, none or micro-batches")
+    }
     estimator.draftPasses = drafts
-    let estimate = estimator.poolEstimate(overlap: overlap)
+    // Engines that were measured give exchanges what DeepSeek's profiles show.
+    let estimate = estimator.poolEstimate(
+      overlap: overlap, multiprocessors: [Contention().exchangeMultiprocessors])
     let rate = estimate.throughput
     if isPrefill { return rate }
     return rate.scaled(by: Double(text("gained")) ?? 1)
@@ -149,12 +152,11 @@ extension MeasuredCase {
     for isLowLatency in mesh.ep > 1 ? [true, false] : [false] {
       var shape = try shape(.unified, mesh, tables, drafts: 0)
       shape.isLowLatency = isLowLatency
-      var explorer = PoolExplorer(evaluator, isPruned: true)
+      var explorer = PoolExplorer(evaluator, margin: 1)
       explorer.explore(shape)
-      for entry in explorer.front.entries
-      where best.map({ entry.point.requestRate > $0.requestRate }) ?? true {
-        best = entry.point
-      }
+      var refinement = Refinement(tables: tables, evaluators: [evaluator])
+      let fastest = refinement.least(explorer.points) { -$0.requestRate }
+      if let fastest, best.map({ fastest.requestRate > $0.requestRate }) ?? true { best = fastest }
     }
     guard let best, let estimate = evaluator.estimate(best) else {
       throw Diagnostics("case-file", "\(id): nothing fits")

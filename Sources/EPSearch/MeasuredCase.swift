@@ -120,7 +120,7 @@ public struct MeasuredCase: Hashable, Sendable {
     if text("tokens") != "" { parts.append("\(text("tokens")) tokens") }
     if text("experts") != "" { parts.append(text("experts")) }
     if text("drafts") != "" && text("drafts") != "0" { parts.append("mtp\(text("drafts"))") }
-    if text("overlap") == "two_batches" { parts.append("two batches") }
+    if text("overlap") == "2" { parts.append("two batches") }
     return parts.joined(separator: " ")
   }
 }

@@ -3,17 +3,19 @@ internal import EPCost
 internal import EPIR
 internal import EPModel
 internal import EPPlan
-internal import Glibc
+internal import EPSchedule
 
 /// Says what steps of pools take and hold. It remembers what it worked out, and belongs to one
 /// thread; what it says does not depend on what it was asked before.
 final class PoolEvaluator {
   let problem: SearchProblem
-  private let tables: SearchTables
+  let tables: SearchTables
   private let times = KernelTimes()
   private var forms: [FormKey: Form?] = [:]
   private var sketches: [SketchKey: Pool?] = [:]
-  private var calls: [CallKey: CallSeconds] = [:]
+  private var kernels: [CallKey: [TimedKernel]] = [:]
+  private var loops: [LoopKey: LayerLoop.Times] = [:]
+  private var current: Asked?
   private var memories: [MemoryKey: PoolMemory] = [:]
   private var arenas: [ArenaKey: Int] = [:]
   private var fitting: [FitKey: Bool] = [:]
@@ -35,8 +37,25 @@ final class PoolEvaluator {
     var functions: [ShardedFunction]
     /// Whether each function has experts.
     var hasExperts: [Bool]
-    /// Whether each function ends with logits.
-    var hasLogits: [Bool]
+    /// The way through each function's layers.
+    var paths: [LayerPath]
+  }
+
+  /// The shape that was asked for last, which is most often asked for again.
+  private struct Asked {
+    var shape: PoolShape
+    var pricer: StepPricer
+    /// What steps take at least, and what they take.
+    var bounds: [StepShape: Double?] = [:]
+    var seconds: [StepShape: (seconds: Double, overlap: OverlapChoice)?] = [:]
+  }
+
+  /// Layers with these jobs have the same schedule.
+  private struct LoopKey: Hashable {
+    var form: Int
+    var function: Int
+    var microBatches: Int
+    var jobs: [LayerLoop.Job]
   }
 
   private struct SketchKey: Hashable {
@@ -99,9 +118,7 @@ final class PoolEvaluator {
       hasExperts: functions.map { sharded in
         sharded.function.operations.contains { $0.kind == .dispatch }
       },
-      hasLogits: functions.map { sharded in
-        sharded.function.results.contains { $0.name == "logits" }
-      })
+      paths: functions.map { LayerPath($0) })
   }
 
   private func emptyPool(_ shape: PoolShape) -> Pool {
@@ -189,44 +206,76 @@ final class PoolEvaluator {
     return estimator
   }
 
-  /// Seconds of a step with the faster overlap that the kernels allow; nil where none does.
+  /// Seconds of a step, run as `--overlap auto` would, and the way; nil where no kernels allow it.
   func seconds(_ shape: PoolShape, _ step: StepShape) -> (seconds: Double, overlap: OverlapChoice)?
   {
+    guard let pricer = pricer(shape) else { return nil }
+    if let known = current?.seconds[step] { return known }
+    let made = pricer.seconds(step)
+    current?.seconds[step] = .some(made)
+    return made
+  }
+
+  /// Seconds that a step takes at least; nil where no kernels allow it.
+  func leastSeconds(_ shape: PoolShape, _ step: StepShape) -> Double? {
+    guard let pricer = pricer(shape) else { return nil }
+    if let known = current?.bounds[step] { return known }
+    let made = pricer.bound(step)
+    current?.bounds[step] = .some(made)
+    return made
+  }
+
+  private func pricer(_ shape: PoolShape) -> StepPricer? {
+    if let current, current.shape == shape { return current.pricer }
     guard let form = form(shape), let pool = sketch(shape) else { return nil }
-    var estimator = estimator(shape, pool)
-    estimator.step = step
+    let estimator = estimator(shape, pool)
+    let layout = StepLayout(pool)
     let isAcross = shape.mesh.pp > 1 && shape.mesh.stageRanks >= estimator.devicesPerNode
-    var best: (seconds: Double, overlap: OverlapChoice)?
-    for overlap in OverlapChoice.allCases {
-      let parts = shape.mesh.pp * (overlap == .twoBatches ? 2 : 1)
-      let rows = step.tokens / Double(shape.mesh.tp * parts)
-      if shape.isLowLatency && rows > Double(problem.space.mostLowLatencyRows) { continue }
-      if overlap == .twoBatches && (shape.mesh.ep == 1 || step.sequences < Double(parts)) {
-        continue
-      }
-      let seconds = estimator.stepSeconds(overlap) { estimator, call, samples in
-        let hasExperts = call.function < form.hasExperts.count && form.hasExperts[call.function]
-        var key = CallKey(
-          form: form.id, function: call.function, step: estimator.step.split(into: parts),
-          endsOf: samples ? estimator.microBatches : nil, attention: shape.attention,
-          isAcrossNodes: isAcross)
-        func part(_ part: StepEstimator.CallPart) -> CallSeconds {
-          if let known = calls[key] { return known }
-          let made = estimator.seconds(
-            function: call.function, layer: call.layers.first ?? -1, part: part, samples: samples,
-            times: times)
-          calls[key] = made
-          return made
-        }
-        let local = part(.local)
-        if !hasExperts { return local }
-        key.exchange = ExchangeKey(
-          ep: shape.mesh.ep, slotsPerRank: shape.slotsPerRank, isLowLatency: shape.isLowLatency)
-        return local + part(.routed)
-      }
-      if best.map({ seconds < $0.seconds }) ?? true { best = (seconds, overlap) }
+    let pricer = StepPricer(
+      estimator: estimator, layout: layout,
+      contentions: estimator.contentions(over: StepEstimator.exchangeMultiprocessors),
+      mostRows: shape.isLowLatency ? Double(problem.space.mostLowLatencyRows) : .infinity,
+      cuts: !problem.program.routesWithCapacity, paths: form.paths,
+      kernels: { [unowned self] in kernels(shape, form, $0, $1, isAcross: isAcross) },
+      times: { [unowned self] in times(form, $0, $1) })
+    current = Asked(shape: shape, pricer: pricer)
+    return pricer
+  }
+
+  /// The kernels of one call of a function.
+  private func kernels(
+    _ shape: PoolShape, _ form: Form, _ estimator: StepEstimator, _ call: StepLayout.Call,
+    isAcross: Bool
+  ) -> [TimedKernel] {
+    var key = CallKey(
+      form: form.id, function: call.function,
+      step: estimator.step.split(into: estimator.microBatches),
+      endsOf: call.samples ? estimator.microBatches : nil, attention: shape.attention,
+      isAcrossNodes: isAcross)
+    func part(_ part: StepEstimator.CallPart) -> [TimedKernel] {
+      if let known = kernels[key] { return known }
+      let made = estimator.kernels(
+        function: call.function, layer: call.calls.first?.layers.first ?? -1, part: part,
+        samples: call.samples, times: times)
+      kernels[key] = made
+      return made
     }
-    return best
+    let local = part(.local)
+    if call.function >= form.hasExperts.count || !form.hasExperts[call.function] { return local }
+    key.exchange = ExchangeKey(
+      ep: shape.mesh.ep, slotsPerRank: shape.slotsPerRank, isLowLatency: shape.isLowLatency)
+    return local + part(.routed)
+  }
+
+  private func times(
+    _ form: Form, _ call: StepLayout.Call, _ loop: LayerLoop
+  ) -> LayerLoop.Times? {
+    let key = LoopKey(
+      form: form.id, function: call.function, microBatches: loop.microBatches, jobs: loop.jobs)
+    if let known = loops[key] { return known }
+    let made = loop.times(LoopSolver(ordersAlike: true))
+    loops[key] = made
+    return made
   }
 
   /// Tokens that a sequence gains in a step.
@@ -236,63 +285,5 @@ final class PoolEvaluator {
       chance *= problem.acceptance
       return sum + chance
     }
-  }
-
-  /// A decode pool's point; nil where kernels do not allow it.
-  func decodePoint(_ shape: PoolShape, sequences: Int) -> PoolPoint? {
-    let step = StepShape(
-      sequences: Double(sequences), drafts: shape.drafts, context: Double(problem.decodeContext),
-      promptTokens: 0, length: 1, read: 1)
-    guard let (seconds, overlap) = seconds(shape, step) else { return nil }
-    let gained = gained(shape)
-    return PoolPoint(
-      shape: shape, sequences: sequences, promptTokens: 0, step: seconds, promptStep: 0,
-      timePerToken: seconds / gained, timeToFirstToken: 0,
-      requestRate: Double(shape.mesh.dp * sequences) * gained / seconds
-        / Double(problem.outputLength),
-      balancedness: tables.balancedness(shape), overlap: overlap)
-  }
-
-  /// A prefill pool's point. A prompt waits half a step for the one under way to end.
-  func prefillPoint(_ shape: PoolShape, tokens: Int) -> PoolPoint? {
-    let read = problem.tokensRead
-    let step = StepShape(
-      prompts: Double(tokens), length: Double(problem.promptLength), read: read)
-    guard let (seconds, overlap) = seconds(shape, step) else { return nil }
-    let steps = (read / Double(tokens)).rounded(.up)
-    return PoolPoint(
-      shape: shape, sequences: 0, promptTokens: tokens, step: seconds, promptStep: seconds,
-      timePerToken: 0, timeToFirstToken: (steps + 0.5) * seconds,
-      requestRate: Double(shape.mesh.dp * tokens) / (seconds * read),
-      balancedness: tables.balancedness(shape), overlap: overlap)
-  }
-
-  /// A unified pool's point: each data group decodes `sequences` and reads `chunk` tokens of a
-  /// prompt in some of its steps, so many that prompts come as fast as sequences end. All groups
-  /// wait for those that read.
-  func unifiedPoint(_ shape: PoolShape, sequences: Int, chunk: Int) -> PoolPoint? {
-    let read = problem.tokensRead
-    let gained = gained(shape)
-    let decode = StepShape(
-      sequences: Double(sequences), drafts: shape.drafts, context: Double(problem.decodeContext),
-      promptTokens: 0, length: 1, read: 1)
-    let mixed = StepShape(
-      sequences: Double(sequences), drafts: shape.drafts, context: Double(problem.decodeContext),
-      promptTokens: Double(chunk), length: Double(problem.promptLength), read: read)
-    guard let plain = seconds(shape, decode), let full = seconds(shape, mixed) else { return nil }
-    let ends = Double(sequences) * gained / Double(problem.outputLength)
-    // A prompt's last chunk fills its step no more than the others do.
-    let busy = ends * (read / Double(chunk)).rounded(.up)
-    let carrying = 1 - pow(1 - min(busy, 1), Double(shape.mesh.dp))
-    let longer = max(plain.seconds, full.seconds)
-    let step = (1 - carrying) * plain.seconds + carrying * longer
-    let service = (read / Double(chunk)).rounded(.up) * longer
-    let utilization = busy / problem.mostUtilization
-    let waits = utilization < 1 ? utilization / (2 * (1 - utilization)) : .infinity
-    return PoolPoint(
-      shape: shape, sequences: sequences, promptTokens: chunk, step: step, promptStep: longer,
-      timePerToken: step / gained, timeToFirstToken: service * (1 + waits) + 0.5 * step,
-      requestRate: utilization <= 1 ? Double(shape.mesh.dp) * ends / step : 0,
-      balancedness: tables.balancedness(shape), overlap: full.overlap)
   }
 }

@@ -3,21 +3,25 @@ internal import EPIR
 internal import EPModel
 internal import EPPlan
 
-/// The best points of pools of one role and, but for unified ones, one number of devices.
+/// The points of pools of one role and, but for unified ones, one number of devices that may be among
+/// the best.
 ///
 /// Branch and bound over boxes of sizes: a step does not get shorter with more sequences or tokens
 /// (`monotony` allows for what blended tables lack of that), so the smallest sizes of a box bound the
-/// time of all in it and the largest ones what they deliver. A box goes when a point that is already
-/// there is as good as its bound in both respects.
+/// time of all in it and the largest ones what they deliver. Points are worked out with what their
+/// steps take at least; one goes, or a box of them, when another point is better even were its own
+/// steps longer by the margin.
 struct PoolExplorer {
   let evaluator: PoolEvaluator
+  /// Points at their best of which none is at least as good as another in both respects.
   private(set) var front = Front()
-  /// The point with the earliest first token, whatever the limit.
-  private(set) var earliest: PoolPoint?
+  private var kept: [PoolPoint] = []
+  private var early: [PoolPoint] = []
+  private var earliest = Double.infinity
   /// Points worked out.
   private(set) var evaluations = 0
-  /// Whether boxes go by their bounds; if not, every point is worked out.
-  let isPruned: Bool
+  /// By how much a step may be longer than its bound.
+  let margin: Double
   /// What separate pools do, by seconds between tokens and requests a second of the whole cluster.
   /// What a unified pool does less well is of interest only as long as it may be the best one.
   var rivals = Front()
@@ -27,9 +31,19 @@ struct PoolExplorer {
 
   private var problem: SearchProblem { evaluator.problem }
 
-  init(_ evaluator: PoolEvaluator, isPruned: Bool) {
+  init(_ evaluator: PoolEvaluator, margin: Double) {
     self.evaluator = evaluator
-    self.isPruned = isPruned
+    self.margin = margin
+  }
+
+  /// The points that may be on the front once they are worked out exactly.
+  var points: [PoolPoint] {
+    kept.filter { isOpen(cost: $0.cost(problem), gain: $0.gain(problem)) }
+  }
+
+  /// The points whose first token may come earliest, whatever the limit.
+  var earliestPoints: [PoolPoint] {
+    early.filter { $0.timeToFirstToken <= earliest * (1 + margin) }
   }
 
   /// Takes all points of a shape into account.
@@ -42,10 +56,9 @@ struct PoolExplorer {
   }
 
   private func prunes(cost: Double, gain: Double, limit: Double) -> Bool {
-    if !isPruned { return false }
     // Twice the limit is as far as tables of trade-offs reach.
     if cost > 2 * limit && !front.entries.isEmpty { return true }
-    return front.dominates(cost: cost, gain: gain)
+    return !isOpen(cost: cost, gain: gain)
   }
 
   /// The last index of ascending sizes that fit, found by halving; nil where none does.
@@ -69,15 +82,16 @@ struct PoolExplorer {
     while let box = boxes.popLast() {
       evaluations += 1
       // Kernels that hold no more rows hold no more of any larger size.
-      guard let point = evaluator.decodePoint(shape, sequences: sizes[box.lowerBound]) else {
+      let sequences = sizes[box.lowerBound]
+      guard let least = evaluator.decodePoint(shape, sequences: sequences, depth: .bound) else {
         continue
       }
-      front.insert(point, cost: point.timePerToken, gain: point.requestRate)
+      take(least)
       if box.count == 1 { continue }
-      let largest = Double(sizes[box.upperBound]) / Double(sizes[box.lowerBound])
-      let gain = point.requestRate * largest / Self.monotony
+      let largest = Double(sizes[box.upperBound]) / Double(sequences)
+      let gain = least.requestRate * largest / Self.monotony
       if prunes(
-        cost: point.timePerToken * Self.monotony, gain: gain, limit: problem.timePerToken)
+        cost: least.timePerToken * Self.monotony, gain: gain, limit: problem.timePerToken)
       {
         continue
       }
@@ -94,17 +108,18 @@ struct PoolExplorer {
     var boxes = [0...most]
     while let box = boxes.popLast() {
       evaluations += 1
-      guard let point = evaluator.prefillPoint(shape, tokens: sizes[box.lowerBound]) else {
+      let tokens = sizes[box.lowerBound]
+      guard let least = evaluator.prefillPoint(shape, tokens: tokens, depth: .bound) else {
         continue
       }
-      add(prefill: point)
+      note(least)
+      take(least)
       if box.count == 1 { continue }
       let largest = Double(sizes[box.upperBound])
       let steps = (problem.tokensRead / largest).rounded(.up) + 0.5
-      let gain =
-        point.requestRate * largest / Double(sizes[box.lowerBound]) / Self.monotony
+      let gain = least.requestRate * largest / Double(tokens) / Self.monotony
       if prunes(
-        cost: steps * point.step * Self.monotony, gain: gain, limit: problem.timeToFirstToken)
+        cost: steps * least.step * Self.monotony, gain: gain, limit: problem.timeToFirstToken)
       {
         continue
       }
@@ -112,18 +127,26 @@ struct PoolExplorer {
     }
   }
 
-  private mutating func add(prefill point: PoolPoint) {
-    note(point)
-    front.insert(point, cost: point.timeToFirstToken, gain: point.requestRate)
+  /// Whether a point that good at best may be one to keep.
+  private func isOpen(cost: Double, gain: Double) -> Bool {
+    let slack = 1 + margin
+    return !front.dominates(cost: cost / slack * (1 - 1e-12), gain: gain * slack)
+  }
+
+  private mutating func take(_ point: PoolPoint) {
+    let (cost, gain) = (point.cost(problem), point.gain(problem))
+    if isOpen(cost: cost, gain: gain) { kept.append(point) }
+    front.insert(point, cost: cost, gain: gain)
   }
 
   private mutating func note(_ point: PoolPoint) {
-    if earliest.map({ point.timeToFirstToken < $0.timeToFirstToken }) ?? true { earliest = point }
+    if point.timeToFirstToken > earliest * (1 + margin) { return }
+    earliest = min(earliest, point.timeToFirstToken)
+    early.append(point)
   }
 
   private mutating func exploreUnified(_ shape: PoolShape) {
     let (sizes, chunks) = (problem.space.sequences, problem.space.chunks)
-    let yield = yield(of: shape)
     let most = last(sizes.count) { index in
       evaluator.fits(shape, sequences: sizes[index], promptTokens: chunks[0])
     }
@@ -131,20 +154,26 @@ struct PoolExplorer {
     var boxes = [(sequences: 0...most, chunks: 0...(chunks.count - 1))]
     while let box = boxes.popLast() {
       let (sequences, chunk) = (sizes[box.sequences.lowerBound], chunks[box.chunks.lowerBound])
-      if !evaluator.fits(shape, sequences: sequences, promptTokens: chunk) { continue }
       evaluations += 1
-      guard let point = evaluator.unifiedPoint(shape, sequences: sequences, chunk: chunk) else {
+      // Decoding alone, or one sequence with the chunk, takes no longer than both: known already.
+      if let rough = evaluator.roughUnifiedPoint(
+        shape, sequences: sequences, chunk: chunk, monotony: Self.monotony),
+        !isOpen(unified: rough),
+        prunes(unified: rough, sizes[box.sequences.upperBound], chunks[box.chunks.upperBound])
+      {
         continue
       }
-      if point.requestRate > 0 {
-        note(point)
-        if point.timeToFirstToken <= problem.timeToFirstToken {
-          let cost = cost(ofUnified: point.timePerToken, point.timeToFirstToken)
-          front.insert(point, cost: cost, gain: point.requestRate * yield)
-        }
+      guard
+        let least = evaluator.unifiedPoint(
+          shape, sequences: sequences, chunk: chunk, depth: .bound)
+      else { continue }
+      if isOpen(unified: least) {
+        // Memory is dearer to work out than a bound on time: only where it matters.
+        if !evaluator.fits(shape, sequences: sequences, promptTokens: chunk) { continue }
+        take(unified: least)
       }
       if box.sequences.count == 1 && box.chunks.count == 1 { continue }
-      if prunes(unified: point, sizes[box.sequences.upperBound], chunks[box.chunks.upperBound]) {
+      if prunes(unified: least, sizes[box.sequences.upperBound], chunks[box.chunks.upperBound]) {
         continue
       }
       // The side that spans more octaves is cut.
@@ -160,49 +189,50 @@ struct PoolExplorer {
     }
   }
 
+  private func isOpen(unified point: PoolPoint) -> Bool {
+    if point.requestRate <= 0 { return false }
+    if point.timeToFirstToken <= earliest * (1 + margin) { return true }
+    if point.timeToFirstToken > problem.timeToFirstToken { return false }
+    return isOpen(cost: point.cost(problem), gain: point.gain(problem))
+  }
+
+  private mutating func take(unified point: PoolPoint) {
+    if point.requestRate <= 0 { return }
+    note(point)
+    if point.timeToFirstToken <= problem.timeToFirstToken {
+      take(point)
+    }
+  }
+
   /// Whether nothing in a box above a point can be of use: by its time for a token, by the prompts
   /// that it must but cannot read, by the time to the first token.
   private func prunes(unified point: PoolPoint, _ sequences: Int, _ chunk: Int) -> Bool {
-    if !isPruned { return false }
     let gained = evaluator.gained(point.shape)
     let steps = (problem.tokensRead / Double(chunk)).rounded(.up)
     let least = Double(point.sequences) * gained / Double(problem.outputLength) * steps
     if least > problem.mostUtilization { return true }
     if steps * point.promptStep * Self.monotony > problem.timeToFirstToken { return true }
     // The fewest sequences with the largest chunks have the fewest steps that carry any.
-    let plain = evaluator.decodePoint(point.shape, sequences: point.sequences)?.step ?? point.step
+    let plain =
+      evaluator.decodePoint(point.shape, sequences: point.sequences, depth: .bound)?.step
+      ?? point.step
     var idle = 1.0
     for _ in 0..<point.shape.mesh.dp { idle *= 1 - min(least, 1) }
     let step = Self.monotony * (plain * idle + max(plain, point.promptStep) * (1 - idle))
     let rate =
       Double(point.shape.mesh.dp * sequences) * gained / Double(problem.outputLength) / step
-    let gain = rate * yield(of: point.shape)
+    let gain = rate * problem.yield(of: point.shape)
     let earliest = steps * point.promptStep * Self.monotony
-    let cost = cost(ofUnified: step / gained, earliest)
+    let cost = problem.cost(ofUnified: step / gained, earliest)
     if prunes(cost: cost, gain: gain, limit: costLimit) { return true }
     if !rivals.dominates(cost: step / gained, gain: gain) { return false }
-    let best = front.entries.last { $0.cost <= costLimit }?.gain ?? 0
-    return cost > costLimit || gain <= best
-  }
-
-  /// What a request a second of one instance is worth: unified pools stand alone, so those of all sizes
-  /// compete, by tokens a second and device of the cluster, or of those in use.
-  private func yield(of shape: PoolShape) -> Double {
-    let devices = problem.cluster.devices
-    let instances = devices / shape.mesh.ranks
-    let counted = problem.objective == .cost ? instances * shape.mesh.ranks : devices
-    return Double(instances * problem.outputLength) / Double(max(counted, 1))
-  }
-
-  /// What unified pools are compared by, beside what they deliver: the time of a token, or that of
-  /// a whole answer if that is sought.
-  private func cost(ofUnified timePerToken: Double, _ timeToFirstToken: Double) -> Double {
-    problem.objective == .latency
-      ? timeToFirstToken + timePerToken * Double(problem.outputLength - 1) : timePerToken
+    // Rivals are exact; the best of one's own kind is only bounded.
+    let best = front.entries.last { $0.cost * (1 + margin) <= costLimit }?.gain ?? 0
+    return cost > costLimit || gain * (1 + margin) <= best
   }
 
   private var costLimit: Double {
-    cost(ofUnified: problem.timePerToken, problem.timeToFirstToken)
+    problem.cost(ofUnified: problem.timePerToken, problem.timeToFirstToken)
   }
 
   /// Both halves of a range, the lower one last, so that it is taken first.

@@ -38,11 +38,14 @@ public struct ReplayReport: Hashable, Sendable {
   public var goodShare: Double
   /// Requests a second that did.
   public var goodput: Double
+  /// Whether there were limits.
+  public var hasLimits: Bool
 
   init(
-    _ records: [ReplayRecord], _ requests: [ReplayRequest], _ deployment: Deployment,
-    _ problem: SearchProblem
+    _ records: [ReplayRecord], _ requests: [ReplayRequest], devices: Int,
+    limits: (timeToFirstToken: Double, timePerToken: Double)
   ) {
+    hasLimits = limits.timeToFirstToken < .infinity || limits.timePerToken < .infinity
     var (first, between) = ([Double](), [Double]())
     var (good, tokens, last) = (0, 0, 0.0)
     for (record, request) in zip(records, requests) where record.end >= 0 {
@@ -54,14 +57,14 @@ public struct ReplayReport: Hashable, Sendable {
       if request.outputLength > 1 { between.append(each) }
       tokens += request.outputLength
       last = max(last, record.end)
-      if waited <= problem.timeToFirstToken && each <= problem.timePerToken { good += 1 }
+      if waited <= limits.timeToFirstToken && each <= limits.timePerToken { good += 1 }
     }
     self.requests = first.count
     self.tokens = tokens
     seconds = max(last - (requests.first?.arrival ?? 0), 1e-9)
     timeToFirstToken = Percentiles(first)
     timePerToken = Percentiles(between)
-    throughput = Double(tokens) / seconds / Double(deployment.devices)
+    throughput = Double(tokens) / seconds / Double(max(devices, 1))
     goodShare = Double(good) / Double(max(first.count, 1))
     goodput = Double(good) / seconds
   }
@@ -74,8 +77,10 @@ public struct ReplayReport: Hashable, Sendable {
         [name] + [values.p50, values.p90, values.p99].map { ($0 * 1e3).text(1) })
     }
     return "replay of \(requests) requests, \(tokens) tokens made in \(seconds.text(1)) s\n"
-      + columns.text + "throughput \(throughput.text(0)) tokens/s a device; "
-      + "\((goodShare * 100).text(1)) % keep the limits, \(goodput.text(2)) a second\n"
+      + columns.text + "throughput \(throughput.text(0)) tokens/s a device"
+      + (hasLimits
+        ? "; \((goodShare * 100).text(1)) % keep the limits, \(goodput.text(2)) a second\n"
+        : ", \(goodput.text(2)) requests/s\n")
   }
 
   /// The report as plain data.

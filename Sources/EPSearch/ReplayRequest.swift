@@ -35,14 +35,16 @@ public enum ReplayLoad: Hashable, Sendable {
   /// The most requests of a trace.
   public static let mostRequests = 4_000_000
 
-  /// Requests of a problem's lengths, `count` of them; a trace's own.
-  func requests(_ problem: SearchProblem, count: Int) -> [ReplayRequest] {
-    var random = SeededRandom(seed: 1)
+  /// `count` requests of given lengths, drawn from a seed; a trace's own.
+  public func requests(
+    count: Int, promptLength: Int, tokensRead: Int, outputLength: Int, seed: UInt64 = 1
+  ) -> [ReplayRequest] {
+    var random = SeededRandom(seed: seed)
     var clock = 0.0
     func request() -> ReplayRequest {
       ReplayRequest(
-        arrival: clock, promptLength: problem.promptLength,
-        tokensRead: Int(problem.tokensRead.rounded()), outputLength: problem.outputLength)
+        arrival: clock, promptLength: promptLength, tokensRead: tokensRead,
+        outputLength: outputLength)
     }
     switch self {
     case .trace(let requests): return requests

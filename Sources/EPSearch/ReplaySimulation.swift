@@ -37,7 +37,7 @@ struct ReplaySimulation {
   }
 
   private let requests: [ReplayRequest]
-  private let steps: ReplaySteps
+  private let steps: any ReplayStepTimes
   private let gained: Double
   private let capacity: Int
   private let chunk: Int
@@ -57,28 +57,26 @@ struct ReplaySimulation {
   private(set) var records: [ReplayRecord]
 
   init(
-    _ requests: [ReplayRequest], _ deployment: Deployment, _ steps: ReplaySteps, gained: Double,
-    capacity: Int
+    _ requests: [ReplayRequest], _ pools: ReplayPools, _ steps: any ReplayStepTimes
   ) {
     self.requests = requests
     self.steps = steps
-    self.gained = gained
-    self.capacity = capacity
-    transfer = deployment.transferSeconds
-    isUnified = deployment.prefill == nil
-    mostSequences = deployment.decode.sequences
-    chunk = (deployment.prefill ?? deployment.decode).promptTokens
+    gained = pools.tokensPerStep
+    capacity = pools.capacity
+    transfer = pools.transferSeconds
+    isUnified = pools.prefill == nil
+    mostSequences = pools.sequences
+    chunk = pools.promptTokens
     records = Array(repeating: ReplayRecord(), count: requests.count)
     func instances(_ count: Int, groups: Int) -> [Instance] {
       (0..<count).map { Instance(groups: ($0 * groups)..<(($0 + 1) * groups)) }
     }
-    let dp = deployment.decode.shape.mesh.dp
-    makers = instances(deployment.decodeInstances, groups: dp)
-    making = Array(repeating: MakingGroup(), count: deployment.decodeInstances * dp)
-    if let prefill = deployment.prefill {
-      let count = deployment.prefillInstances
-      readers = instances(count, groups: prefill.shape.mesh.dp)
-      reading = Array(repeating: ReadingGroup(), count: count * prefill.shape.mesh.dp)
+    let decode = pools.decode
+    makers = instances(decode.instances, groups: decode.groups)
+    making = Array(repeating: MakingGroup(), count: decode.instances * decode.groups)
+    if let prefill = pools.prefill {
+      readers = instances(prefill.instances, groups: prefill.groups)
+      reading = Array(repeating: ReadingGroup(), count: prefill.instances * prefill.groups)
     } else {
       reading = Array(repeating: ReadingGroup(), count: making.count)
     }

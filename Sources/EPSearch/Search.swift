@@ -1,4 +1,3 @@
-internal import Dispatch
 internal import EPCost
 public import EPIR
 internal import EPModel
@@ -11,14 +10,11 @@ public struct Search: Sendable {
   public var problem: SearchProblem
   /// Threads that work at a time; the result does not depend on it.
   public var threads: Int
-  /// Whether bounds cut the search short. Without, every point of the space is worked out.
-  public var isPruned: Bool
 
   /// Makes a search.
-  public init(_ problem: SearchProblem, threads: Int = 2, isPruned: Bool = true) {
+  public init(_ problem: SearchProblem, threads: Int = 2) {
     self.problem = problem
     self.threads = max(threads, 1)
-    self.isPruned = isPruned
   }
 
   /// One role and number of devices.
@@ -33,10 +29,14 @@ public struct Search: Sendable {
   /// What a task found.
   private struct Found {
     var points: [PoolPoint] = []
-    var earliest: PoolPoint?
+    var earliest: [PoolPoint] = []
     var evaluations = 0
     var shapes = 0
   }
+
+  /// By how much steps may be longer than their bounds, as is assumed at first; where some step that
+  /// matters is longer still, the search begins anew with what it was.
+  static let margin = 0.15
 
   /// Searches. `progress` hears from any thread how many of how many parts are done.
   public func run(
@@ -44,49 +44,73 @@ public struct Search: Sendable {
   ) throws(Diagnostics) -> SearchResult {
     try problem.check()
     let tables = try SearchTables(problem)
+    // Each thread's own: kernels and calls recur.
+    let evaluators = (0..<threads).map { _ in PoolEvaluator(tables) }
+    var margin = Search.margin
+    while true {
+      var refinement = Refinement(tables: tables, evaluators: evaluators)
+      let result = try run(tables, &refinement, margin: margin, progress: progress)
+      if refinement.gap <= margin { return result }
+      margin = refinement.gap * 1.1
+    }
+  }
+
+  private func run(
+    _ tables: SearchTables, _ refinement: inout Refinement, margin: Double,
+    progress: @Sendable (Int, Int) -> Void
+  ) throws(Diagnostics) -> SearchResult {
     let (apart, unified) = (self.tasks(tables), unifiedTasks(tables))
     let count = apart.count + unified.count
-    let found = work(apart, tables, rivals: Front()) { progress($0, count) }
+    var found = work(apart, refinement, rivals: Front(), margin: margin) { progress($0, count) }
     var rivals = Front()
     if problem.objective != .latency {
-      for deployment in rank(apart, found, tables).front.map(\.1) {
+      for deployment in refine(apart, &found, &refinement).front.map(\.1) {
         rivals.insert(
           deployment.decode, cost: deployment.timePerToken,
           gain: deployment.yield(problem.objective))
       }
     }
-    let more = work(unified, tables, rivals: rivals) { progress(apart.count + $0, count) }
-    return try assemble(apart + unified, found + more, tables)
+    found += work(unified, refinement, rivals: rivals, margin: margin) {
+      progress(apart.count + $0, count)
+    }
+    let tasks = apart + unified
+    let ranking = refine(tasks, &found, &refinement)
+    var (earliest, fastest): (PoolPoint?, PoolPoint?)
+    if ranking.best.isEmpty {
+      earliest = refinement.least(found.flatMap(\.earliest), by: \.timeToFirstToken)
+      fastest = refinement.least(
+        zip(tasks, found).filter { $0.0.role != .prefill }.flatMap(\.1.points), by: \.timePerToken)
+    }
+    if ranking.front.isEmpty && fastest == nil && earliest == nil {
+      throw nothingFits(tables, PoolEvaluator(tables))
+    }
+    return SearchResult(
+      problem: problem, best: ranking.best, front: ranking.front.map(\.1), earliest: earliest,
+      fastest: fastest, evaluations: found.reduce(0) { $0 + $1.evaluations },
+      shapes: found.reduce(0) { $0 + $1.shapes }, tables: tables)
   }
 
   /// Works on tasks with all threads.
   private func work(
-    _ tasks: [Task], _ tables: SearchTables, rivals: Front, progress: @Sendable (Int) -> Void
+    _ tasks: [Task], _ refinement: Refinement, rivals: Front, margin: Double,
+    progress: @Sendable (Int) -> Void
   ) -> [Found] {
     if tasks.isEmpty { return [] }
     let results = Mutex<[Found]>(Array(repeating: Found(), count: tasks.count))
-    let next = Atomic(0)
     let done = Atomic(0)
-    let isPruned = isPruned
-    let workers = min(threads, max(tasks.count, 1))
-    DispatchQueue.concurrentPerform(iterations: workers) { _ in
-      let evaluator = PoolEvaluator(tables)
-      while true {
-        let index = next.add(1, ordering: .relaxed).oldValue
-        if index >= tasks.count { return }
-        let task = tasks[index]
-        var explorer = PoolExplorer(evaluator, isPruned: isPruned)
-        explorer.rivals = rivals
-        let shapes = task.devices.flatMap { devices in
-          tables.shapes(task.role, devices: devices, variant: task.variant)
-        }.filter { task.isLowLatency == nil || $0.isLowLatency == task.isLowLatency }
-        for shape in shapes { explorer.explore(shape) }
-        let found = Found(
-          points: explorer.front.entries.map(\.point), earliest: explorer.earliest,
-          evaluations: explorer.evaluations, shapes: shapes.count)
-        results.withLock { $0[index] = found }
-        progress(done.add(1, ordering: .relaxed).newValue)
-      }
+    refinement.forEach(tasks.count) { index, evaluator in
+      let task = tasks[index]
+      var explorer = PoolExplorer(evaluator, margin: margin)
+      explorer.rivals = rivals
+      let shapes = task.devices.flatMap { devices in
+        evaluator.tables.shapes(task.role, devices: devices, variant: task.variant)
+      }.filter { task.isLowLatency == nil || $0.isLowLatency == task.isLowLatency }
+      for shape in shapes { explorer.explore(shape) }
+      let found = Found(
+        points: explorer.points, earliest: explorer.earliestPoints,
+        evaluations: explorer.evaluations, shapes: shapes.count)
+      results.withLock { $0[index] = found }
+      progress(done.add(1, ordering: .relaxed).newValue)
     }
     return results.withLock { $0 }
   }
@@ -112,29 +136,36 @@ public struct Search: Sendable {
     }
   }
 
-  private func assemble(
-    _ tasks: [Task], _ found: [Found], _ tables: SearchTables
-  ) throws(Diagnostics) -> SearchResult {
-    let ranking = rank(tasks, found, tables)
-    let earliest = zip(tasks, found).compactMap { task, found in
-      task.role == .decode ? nil : found.earliest
-    }.min { $0.timeToFirstToken < $1.timeToFirstToken }
-    let fastest = zip(tasks, found).filter { $0.0.role != .prefill }.flatMap(\.1.points)
-      .min { $0.timePerToken < $1.timePerToken }
-    if ranking.front.isEmpty && fastest == nil && earliest == nil {
-      throw nothingFits(tables, PoolEvaluator(tables))
+  /// Ranks what was found, and works out exactly what is ranked best, until all of that is exact.
+  ///
+  /// A point that is not exact stands there as good as it may be at best, so what it does not make
+  /// the best with that, it does not make at all.
+  private func refine(
+    _ tasks: [Task], _ found: inout [Found], _ refinement: inout Refinement
+  ) -> Ranking {
+    while true {
+      let ranking = rank(tasks, found, refinement)
+      var open: [PoolPoint] = []
+      var seen: Set<PoolPoint> = []
+      for deployment in ranking.best + ranking.front.map(\.1) {
+        for point in [deployment.prefill, deployment.decode].compactMap({ $0 })
+        where !point.isExact && seen.insert(point).inserted {
+          open.append(point)
+        }
+      }
+      if open.isEmpty { return ranking }
+      refinement.work(out: open)
+      for index in found.indices {
+        found[index].points = refinement.front(found[index].points, problem)
+      }
     }
-    return SearchResult(
-      problem: problem, best: ranking.best, front: ranking.front.map(\.1), earliest: earliest,
-      fastest: fastest, evaluations: found.reduce(0) { $0 + $1.evaluations },
-      shapes: found.reduce(0) { $0 + $1.shapes }, tables: tables)
   }
 
   /// The deployments that the pools found make.
-  private func rank(_ tasks: [Task], _ found: [Found], _ tables: SearchTables) -> Ranking {
-    let evaluator = PoolEvaluator(tables)
+  private func rank(_ tasks: [Task], _ found: [Found], _ refinement: Refinement) -> Ranking {
     var ranking = Ranking(problem)
-    for variant in tables.variants {
+    guard let evaluator = refinement.evaluators.first else { return ranking }
+    for variant in refinement.tables.variants {
       func points(_ role: Pool.Role) -> [[PoolPoint]] {
         zip(tasks, found).filter { $0.0.role == role && $0.0.variant == variant }.map(\.1.points)
       }
@@ -191,63 +222,3 @@ public struct Search: Sendable {
 
 /// Bytes for people.
 func gibibytes(_ bytes: Double) -> String { "\((bytes / Double(1 << 30)).text(1)) GiB" }
-
-/// Keeps the best deployments and those that are not dominated.
-struct Ranking {
-  /// How many of the best are kept.
-  static let count = 5
-
-  /// What tells rows apart: the pools' meshes, and how prompts are read.
-  private struct Kind: Hashable {
-    var prefill: Mesh?
-    var decode: Mesh
-  }
-
-  private let problem: SearchProblem
-  private var byKind: [Kind: Deployment] = [:]
-  /// Ascending by tokens a second for a user.
-  private(set) var front: [(Double, Deployment)] = []
-
-  init(_ problem: SearchProblem) { self.problem = problem }
-
-  /// The best of each kind that keep both limits, the best first.
-  var best: [Deployment] {
-    let all = byKind.values.sorted { first, second in
-      if first.isBetter(than: second, problem) { return true }
-      if second.isBetter(than: first, problem) { return false }
-      return Ranking.order(first) < Ranking.order(second)
-    }
-    return Array(all.prefix(Ranking.count))
-  }
-
-  /// A text that orders what is equally good, so that results do not depend on hashes.
-  private static func order(_ deployment: Deployment) -> String {
-    "\(deployment.prefill?.shape.mesh.description ?? "") \(deployment.decode.shape.mesh)"
-  }
-
-  mutating func take(_ deployment: Deployment) {
-    if deployment.requestRate <= 0 { return }
-    enter(deployment)
-    if !deployment.keeps(limitsOf: problem) { return }
-    let kind = Kind(prefill: deployment.prefill?.shape.mesh, decode: deployment.decode.shape.mesh)
-    if let known = byKind[kind], !deployment.isBetter(than: known, problem) { return }
-    byKind[kind] = deployment
-  }
-
-  /// Keeps the deployment on the front of tokens for a user against tokens for a device.
-  private mutating func enter(_ deployment: Deployment) {
-    let (user, device) = (deployment.tokensPerUser, deployment.yield(problem.objective))
-    var (low, high) = (0, front.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if front[middle].0 < user { low = middle + 1 } else { high = middle }
-    }
-    // Those from `low` on are at least as fast for a user; the first of them has the most.
-    if low < front.count && front[low].1.yield(problem.objective) >= device { return }
-    var start = low
-    while start > 0 && front[start - 1].1.yield(problem.objective) <= device { start -= 1 }
-    var end = low
-    while end < front.count && front[end].0 <= user { end += 1 }
-    front.replaceSubrange(start..<max(end, low), with: [(user, deployment)])
-  }
-}

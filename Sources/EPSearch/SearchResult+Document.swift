@@ -73,7 +73,7 @@ extension SearchResult {
       "mtp": .int(point.shape.drafts),
       "exchange": mesh.ep > 1
         ? .text(point.shape.isLowLatency ? "low_latency" : "normal") : nil,
-      "overlap": .text(point.overlap.rawValue),
+      "overlap": .text(point.overlap.text),
       "weights": .text(point.shape.precision.experts.rawValue),
       "attention": .text(point.shape.attention.rawValue),
       "sequences_per_group": point.sequences > 0 ? .int(point.sequences) : nil,

@@ -196,7 +196,9 @@ extension PoolPoint {
     case .unified: text += ", batch \(sequences) + \(promptTokens) tokens"
     }
     if shape.drafts > 0 && shape.role != .prefill { text += ", mtp\(shape.drafts)" }
-    if overlap == .twoBatches { text += ", overlapped" }
+    if case .microBatches(let count) = overlap, count > 1 {
+      text += ", \(count) micro-batches"
+    }
     return text
   }
 }

@@ -14,9 +14,9 @@ public struct SearchResult: Sendable {
   /// Those that no other beats both for a user and for a device, slow ones for users first; the first
   /// token in time, tokens maybe not.
   public var front: [Deployment]
-  /// The pool whose first token comes earliest.
+  /// The pool whose first token comes earliest; looked for where nothing keeps the limits.
   public var earliest: PoolPoint?
-  /// The pool whose tokens come fastest.
+  /// The pool whose tokens come fastest; likewise.
   public var fastest: PoolPoint?
   /// Points that were worked out.
   public var evaluations: Int
@@ -34,6 +34,8 @@ public struct SearchResult: Sendable {
     request.pools = points.map { point in
       var pool = SearchTables.request(
         point.shape, sequences: point.sequences, promptTokens: point.promptTokens)
+      pool.overlap = point.overlap
+      pool.balancedness = point.balancedness
       // Layers agree in the slots of a rank; the redundant ones follow from those.
       if point.shape.slotsPerRank > 0 {
         pool.redundantExperts =

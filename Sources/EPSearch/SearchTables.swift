@@ -75,6 +75,7 @@ final class SearchTables: Sendable {
     request.drafts = drafts
     request.activations = problem.activations
     request.precision = precision
+    request.calibration = problem.cost.calibration
     return request
   }
 

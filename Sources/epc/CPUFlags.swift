@@ -14,9 +14,7 @@ struct CPUFlags: ParsableArguments {
 
   /// The device they describe.
   func device() throws(Diagnostics) -> CPUDevice {
-    guard let weights = WeightFormat(rawValue: dtype) else {
-      throw PlanFlags.unknown("--dtype", dtype, WeightFormat.allCases.map(\.rawValue))
-    }
+    let weights = try WeightFormat.named(dtype)
     if let threads, !(1...1024).contains(threads) {
       throw Diagnostics("flag", "'--threads \(threads)'; it is from 1 to 1024")
     }
@@ -38,6 +36,14 @@ extension CPUDevice {
 }
 
 extension WeightFormat {
+  /// The format that '--dtype' names.
+  static func named(_ name: String) throws(Diagnostics) -> WeightFormat {
+    guard let format = WeightFormat(rawValue: name) else {
+      throw PlanFlags.unknown("--dtype", name, WeightFormat.allCases.map(\.rawValue))
+    }
+    return format
+  }
+
   /// What a weight takes, scales included.
   var bytesPerWeight: Double {
     switch self {

@@ -29,7 +29,7 @@ extension ExecCommand {
   /// Runs a request over several processes.
   func runOverProcesses(
     _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: CPUDevice
-  ) throws(Diagnostics) -> GenerationResult {
+  ) throws(Diagnostics) -> NumericRun.Outcome {
     if !request.kept.isDisjoint(with: [.routing, .hidden]) {
       throw Diagnostics(
         "flag", "'--dump routing' and '--dump hidden' are kept in one process; use '--backend cpu'")
@@ -38,7 +38,8 @@ extension ExecCommand {
     defer { progress.end() }
     return try NumericRun(
       plan: plan, file: self.plan, processes: processes, weights: device.weights,
-      threads: cpu.threads
+      threads: cpu.threads, faults: simulation.schedule(plan, steps: max(generate, 1)),
+      recovers: simulation.recover, spares: simulation.checkedSpares()
     ).generate(request, source) { progress.show($0) }
   }
 }

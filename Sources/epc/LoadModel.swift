@@ -27,6 +27,16 @@ struct LoadedModel {
     return loaded
   }
 
+  /// Whether a file is a plan rather than a model.
+  static func isPlan(_ path: String) throws(Diagnostics) -> Bool {
+    if path.hasSuffix(".swift") || isFolder(path) { return false }
+    let bytes = try Terminal.read(path, maxBytes: 256 << 20)
+    do { return try JSONNode(JSONValue.parse(bytes: bytes)).keys.contains("epc_plan") } catch {
+      // What it is instead, its own reader says better.
+      return false
+    }
+  }
+
   private static func load(json file: String) throws(Diagnostics) -> LoadedModel {
     let bytes = try Terminal.read(file, maxBytes: 256 << 20)
     do {

@@ -81,6 +81,12 @@ extension BackendChoice {
   }
 }
 
+/// The most memory that this process has had.
+enum PeakMemory {
+  /// Bytes; 0 where the system does not say.
+  static var bytes: Int { 1024 * (FreeMemory.field("VmHWM:", of: "/proc/self/status") ?? 0) }
+}
+
 /// The memory of the machine that is not taken.
 enum FreeMemory {
   /// Bytes that a new process can have, by the machine and by the group that this process is in; 0
@@ -100,9 +106,10 @@ enum FreeMemory {
     }
   }
 
-  private static func field(_ name: String, of file: String) -> Int? {
+  /// The first number of a line of a file of the system.
+  fileprivate static func field(_ name: String, of file: String) -> Int? {
     for line in text(of: file).split(separator: "\n") where line.hasPrefix(name) {
-      return line.split(separator: " ").dropFirst().first.flatMap { Int($0) }
+      return line.split { $0 == " " || $0 == "\t" }.dropFirst().first.flatMap { Int($0) }
     }
     return nil
   }

@@ -25,12 +25,37 @@ struct NumericRun {
     Workers.Identity(parsing: $0)
   }
 
-  /// Generates on all processes; the result is the same in each.
+  /// What goes wrong, whether the run goes on then, and devices that stand by.
+  var faults = FaultSchedule()
+  var recovers = false
+  var spares = 0
+
+  /// What came of a run: the same in each process, but for what the first alone sees.
+  struct Outcome {
+    var result: GenerationResult
+    /// What went wrong and was noticed.
+    var faults: [FaultReport] = []
+  }
+
+  /// Whether the first process only looks after the others, so that any of them can be lost.
+  private var isSupervised: Bool { recovers || !faults.faults.isEmpty }
+
+  /// Generates on all processes.
   func generate(
     _ request: GenerationRequest, _ source: WeightSource, progress: (Int) -> Void
-  ) throws(Diagnostics) -> GenerationResult {
+  ) throws(Diagnostics) -> Outcome {
     do {
-      return try run(request, source, progress: progress)
+      if let worker = Self.worker, !worker.bind() { throw BackendError.process("no parent") }
+      var recovery = Recovery(plan: plan, request: request, spares: spares)
+      for pool in Self.worker?.losses ?? [] { try recovery.lose(pool) }
+      while true {
+        do {
+          let result = try attempt(&recovery, source, progress: progress)
+          return Outcome(result: recovery.whole(result), faults: recovery.reports)
+        } catch let failure as Failure {
+          try recovery.take(failure, faults: faults, recovers: recovers)
+        }
+      }
     } catch let error as BackendError {
       throw Diagnostics("exec", error.description)
     } catch let error as ExecutionError {
@@ -38,11 +63,26 @@ struct NumericRun {
     } catch let error as Diagnostics { throw error } catch { throw Diagnostics("exec", "\(error)") }
   }
 
-  private func run(
-    _ request: GenerationRequest, _ source: WeightSource, progress: (Int) -> Void
+  /// Why an attempt broke off, as the first process sees it.
+  struct Failure: Error {
+    /// What the first to notice says.
+    var reason: String
+    /// The first rank of each process that was killed.
+    var killed: [Int]
+    /// Seconds from the fault until it was noticed.
+    var noticedAfter: Double
+    /// What the attempt had made, and the steps it had begun.
+    var brokenOff: (made: [PromptResult], steps: Int)?
+    /// When it was noticed.
+    var time = ContinuousClock.now
+  }
+
+  private func attempt(
+    _ recovery: inout Recovery, _ source: WeightSource, progress: (Int) -> Void
   ) throws -> GenerationResult {
-    if let worker = Self.worker, !worker.bind() { throw BackendError.process("no parent") }
-    let count = try processCount()
+    let plan = recovery.plan
+    let first = isSupervised ? 1 : 0
+    let count = try processCount(plan) + (Self.worker == nil ? first : 0)
     let shape = WorkerGroup.shape(of: plan, processes: count, digest: try digest())
     let region =
       if let worker = Self.worker {
@@ -51,23 +91,34 @@ struct NumericRun {
       } else {
         try SharedRegion(making: shape)
       }
-    let group = WorkerGroup(plan, region: region)
+    let group = WorkerGroup(plan, region: region, faults: faults, isSupervised: isSupervised)
     var workers: Workers?
     if Self.worker == nil && count > 1 {
       workers = try Workers(
         group, program: Terminal.executable, arguments: Array(CommandLine.arguments.dropFirst()),
-        environment: Terminal.environment)
+        environment: Terminal.environment, losses: recovery.losses)
     }
     defer { workers?.stop() }
+    var session: PlanSession<SimulatedDevice<CPUDevice>>?
     do {
       let store = try WeightStore(source, for: plan)
-      let session = try PlanSession(
+      let made = try PlanSession(
         plan, weights: store,
         device: SimulatedDevice(
           CPUDevice(
-            weights: weights, threads: threads ?? max(1, CPUDevice.processors / count)),
+            weights: weights, threads: threads ?? max(1, CPUDevice.processors / (count - first))),
           region: region), processes: group)
-      let result = try session.generate(request, progress: progress)
+      session = made
+      if isSupervised { try recovery.share(in: group) }
+      // Loading takes its time; from here on a rank that is silent for so long is missed.
+      if faults.faults.contains(where: { $0.kind == .hungCollective }) {
+        group.watch.limit = faults.timeout
+      }
+      recovery.begun()
+      let result = try made.generate(recovery.request) { tokens in
+        recovery.stepped(group)
+        progress(recovery.tokensBefore + tokens)
+      }
       try group.barrier()
       try workers?.join()
       return result
@@ -76,13 +127,19 @@ struct NumericRun {
       group.abort("\(error)")
       // Only the first process tells why.
       if Self.worker != nil { exit(1) }
-      if let reason = group.abortReason { throw BackendError.process(reason) }
-      throw error
+      let reason = group.abortReason ?? "\(error)"
+      let failure = Failure(
+        reason: reason,
+        killed: (workers?.killed ?? []).compactMap { group.firstRank(ofProcess: $0) },
+        noticedAfter: group.secondsSinceFault,
+        brokenOff: session?.brokenOff)
+      if isSupervised { throw failure }
+      throw BackendError.process(reason)
     }
   }
 
   /// Processes of the run: as many as cores, at most one a rank.
-  private func processCount() throws(Diagnostics) -> Int {
+  private func processCount(_ plan: Plan) throws(Diagnostics) -> Int {
     if let worker = Self.worker { return worker.processes }
     let ranks = plan.pools.map(\.mesh.ranks).min() ?? 1
     guard let processes else {
@@ -91,11 +148,12 @@ struct NumericRun {
     guard processes >= 1, processes <= 64 else {
       throw Diagnostics("flag", "'--processes \(processes)'; it is at least 1 and at most 64")
     }
-    if processes > ranks {
+    if processes > ranks && plan == self.plan {
       throw Diagnostics(
         "flag", "'--processes \(processes)' for \(ranks) rank(s); each process has at least one")
     }
-    return processes
+    // Survivors of a small plan may be fewer than there were processes.
+    return min(processes, ranks)
   }
 
   /// A digest of the plan's bytes and of the flags (FNV-1a).

@@ -187,6 +187,28 @@ struct PlanFlags: ParsableArguments {
     return format
   }
 
+  /// What '--overlap' says.
+  static func overlap(_ text: String) throws(Diagnostics) -> OverlapChoice {
+    guard let choice = OverlapChoice(parsing: text) else {
+      throw unknown("--overlap", text, ["auto", "none", "1", "2", "3"])
+    }
+    return choice
+  }
+
+  /// The flags that were given and that a plan answers itself.
+  var sizes: [String] {
+    let given: [(String, Bool)] = [
+      ("--cluster", cluster != nil), ("--phase", phase != Pool.Role.unified.rawValue),
+      ("--prefill", prefill != nil), ("--decode", decode != nil), ("--ep", ep != nil),
+      ("--dp", dp != nil), ("--tp", tp != nil), ("--pp", pp != nil), ("--batch", batch != nil),
+      ("--tokens-per-gpu", tokensPerDevice != nil), ("--samples", samples != nil),
+      ("--context", context != 4096), ("--redundant-experts", redundantExperts != nil),
+      ("--mtp", mtp != nil), ("--weights", weights != nil),
+      ("--activations", activations != "bf16"),
+    ]
+    return given.filter(\.1).map(\.0)
+  }
+
   static func unknown(_ flag: String, _ text: String, _ known: [String]) -> Diagnostics {
     Diagnostics(
       "flag", "'\(text)' is no value of \(flag); known are \(known.joined(separator: ", "))")

@@ -16,8 +16,8 @@ struct SimulationFlags: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Where simulated tokens go: 'drawn' for each token by the experts' loads, or 'mean', every "
-        + "expert exactly its share."))
+      "Where simulated tokens go: 'drawn' for each token by the experts' loads, 'mean', every expert "
+        + "exactly its share, or a file that '--dump routing --output FILE' recorded."))
   var routing: String = "drawn"
 
   @Option(
@@ -42,15 +42,32 @@ struct SimulationFlags: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "What goes wrong in the simulation, as a JSON file.",
+      "What goes wrong on simulated devices, as a JSON file.",
       discussion: "docs/simgpu.md describes it.", valueName: "file"))
   var faults: String?
 
-  @Flag(help: "Go on without a simulated rank that is lost.")
+  @Flag(help: "Go on without a simulated rank that is lost, with weights too.")
   var recover = false
 
   @Option(help: "Simulated devices that stand by to take a lost one's place.")
   var spares: Int = 0
+
+  @Option(
+    help: ArgumentHelp(
+      "Serve requests through the simulated pools.",
+      discussion:
+        "'poisson:RATE', 'constant:RATE' in requests a second, or a trace: a JSON object a "
+        + "line with timestamp, input_length, output_length and maybe hash_ids."))
+  var requests: String?
+
+  @Option(help: "Requests to serve, unless they are of a trace.")
+  var requestCount: Int = 1000
+
+  @Option(help: "Tokens of a request's prompt, unless it is of a trace.")
+  var inputLength: Int = 2048
+
+  @Option(help: "Tokens made for a request, unless it is of a trace.")
+  var outputLength: Int = 256
 
   @Option(help: "Write a simulated timeline as a Chrome or Perfetto trace.")
   var trace: String?
@@ -85,7 +102,7 @@ struct SimulationFlags: ParsableArguments {
     switch routing {
     case "drawn": options.routing.kind = .drawn
     case "mean": options.routing.kind = .mean
-    default: throw PlanFlags.unknown("--routing", routing, ["drawn", "mean"])
+    default: options.routing.kind = try .recorded(file: routing, for: plan)
     }
     options.routing.seed = seed
     options.routing.loads = try skewed() ?? loads
@@ -94,10 +111,9 @@ struct SimulationFlags: ParsableArguments {
     options.uplinkShare = uplink
     options.probedSteps = min(traceSteps, steps)
     options.keepsTraffic = report != nil
-    if let faults { options.faults = try schedule(faults, plan) }
+    options.faults = try schedule(plan, steps: steps)
     options.recovers = recover
-    if spares < 0 { throw Diagnostics("flag", "'--spares \(spares)'; it is not negative") }
-    options.spares = spares
+    options.spares = try checkedSpares()
     if trace != nil || report != nil { options.probes = try probes(plan) }
     return options
   }
@@ -109,7 +125,15 @@ struct SimulationFlags: ParsableArguments {
     }
   }
 
-  private func schedule(_ file: String, _ plan: Plan) throws(Diagnostics) -> FaultSchedule {
+  /// Devices that stand by.
+  func checkedSpares() throws(Diagnostics) -> Int {
+    if spares < 0 { throw Diagnostics("flag", "'--spares \(spares)'; it is not negative") }
+    return spares
+  }
+
+  /// What goes wrong in a run of so many steps.
+  func schedule(_ plan: Plan, steps: Int) throws(Diagnostics) -> FaultSchedule {
+    guard let file = faults else { return FaultSchedule() }
     let ranks = plan.pools.reduce(0) { max($0, $1.firstRank + $1.mesh.ranks) }
     do throws(JSONError) {
       let bytes = try JSONFile.read(file, maxBytes: 1 << 24)

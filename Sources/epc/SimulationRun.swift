@@ -5,6 +5,7 @@ import EPJSON
 import EPModel
 import EPPlacement
 import EPPlan
+import EPSearch
 import Glibc
 
 /// A payload-free run of `epc exec`: simulate, write what was asked for, show the summary.
@@ -24,8 +25,13 @@ struct SimulationRun {
       }
       return Int(gibibytes * Double(1 << 30))
     }
+    let model = try model()
     let simulation = try ClusterSimulation(
-      plan, model: try model(), options: options, capacity: capacity)
+      plan, model: model, options: options, capacity: capacity)
+    if flags.requests != nil {
+      try serve(ServingRun(plan: plan, flags: flags, model: model, options: options, seed: seed))
+      return
+    }
     let display = SimulationProgress(pools: plan.pools.map(\.role.rawValue))
     simulation.replan = { (plan, pool) throws(Diagnostics) in
       try plan.withoutDataGroup(ofPool: pool)
@@ -49,6 +55,25 @@ struct SimulationRun {
         Terminal.print("wrote \(path)\n")
       }
     }
+  }
+
+  /// Serves requests instead of running steps of the plan's own load.
+  private func serve(_ serving: ServingRun) throws(Diagnostics) {
+    for (name, file) in [
+      ("trace", flags.trace), ("report", flags.report), ("metrics", flags.metrics),
+      ("faults", flags.faults),
+    ] where file != nil {
+      throw Diagnostics("flag", "'--\(name)' is of a run of steps; leave out '--requests'")
+    }
+    let (report, shapes) = try serving.run()
+    if format == .text {
+      Terminal.print(report.text + "\(shapes) shapes of steps simulated\n")
+      return
+    }
+    do {
+      Terminal.print(
+        String(decoding: try report.document.jsonValue.serialized(style: .pretty), as: UTF8.self))
+    } catch { throw Diagnostics("exec-json", "\(error)") }
   }
 
   /// What kernels take on the plan's devices.

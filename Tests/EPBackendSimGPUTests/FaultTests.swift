@@ -134,3 +134,65 @@ import Testing
     }
   }
 }
+
+@Suite struct HealthTests {
+  private func run(_ defects: [DeviceDefect], recovers: Bool, spares: Int) throws
+    -> ClusterSimulation
+  {
+    var options = SimulationOptions(steps: 2)
+    options.faults.defects = defects
+    (options.recovers, options.spares) = (recovers, spares)
+    let simulation = try ClusterSimulation(
+      try widePlan(), model: try costModel(), options: options)
+    simulation.replan = { (plan, pool) throws(Diagnostics) in
+      do { return try widePlan(ranks: plan.pools[pool].mesh.dp - 1) } catch {
+        throw Diagnostics("test", "\(error)")
+      }
+    }
+    try simulation.run()
+    return simulation
+  }
+
+  @Test(arguments: HealthCheck.Probe.allCases)
+  func badDevicesAreFoundAndLeftOut(probe: HealthCheck.Probe) throws {
+    let defects = [DeviceDefect(rank: 5, [probe: 0.5]), DeviceDefect(rank: 9, [probe: 0.95])]
+    do {
+      _ = try run(defects, recovers: false, spares: 0)
+      Issue.record("the run began")
+    } catch let error as Diagnostics {
+      #expect(error.description.contains("rank 5: \(probe.rawValue) probe"), "\(error)")
+      #expect(!error.description.contains("rank 9"))
+    }
+    let without = try run(defects, recovers: true, spares: 0)
+    #expect(without.plan.pools[0].mesh.ranks == 15)
+    #expect(without.pools[0].outcome.steps.count == 2)
+    let found = try #require(without.health?.findings)
+    #expect(found.map(\.rank) == [5])
+    #expect(abs(found[0].share - 0.5) < 1e-9)
+    let spared = try run(defects, recovers: true, spares: 1)
+    #expect(spared.plan.pools[0].mesh.ranks == 16)
+    #expect(spared.text.contains("a spare takes its place"))
+  }
+
+  @Test func soundDevicesPass() throws {
+    let simulation = try run([], recovers: false, spares: 0)
+    #expect(simulation.health?.findings.isEmpty == true)
+    #expect((simulation.health?.seconds ?? 0) > 0)
+    #expect(!simulation.text.contains("health"))
+  }
+
+  @Test func defectsAreReadStrictly() throws {
+    func read(_ text: String) throws -> FaultSchedule {
+      try FaultSchedule(
+        json: JSONNode(try JSONValue.parse(bytes: Array(text.utf8))), ranks: 8, steps: 10)
+    }
+    let schedule = try read(#"{"defects": [{"rank": 3, "compute": 0.5, "links": 0.25}]}"#)
+    #expect(schedule.defects == [DeviceDefect(rank: 3, [.compute: 0.5, .links: 0.25])])
+    for text in [
+      #"{"defects": [{"rank": 8, "compute": 0.5}]}"#, #"{"defects": [{"rank": 3, "compute": 0}]}"#,
+      #"{"defects": [{"rank": 3, "speed": 0.5}]}"#, #"{"defects": [{"compute": 0.5}]}"#,
+    ] {
+      #expect(throws: (any Error).self, "\(text)") { try read(text) }
+    }
+  }
+}

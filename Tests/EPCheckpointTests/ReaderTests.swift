@@ -1,5 +1,6 @@
 import CEPCheckpoint
 import Glibc
+import Synchronization
 import Testing
 
 @testable import EPCheckpoint
@@ -63,6 +64,74 @@ import Testing
     #expect(reader.waitForAny(of: []) == nil)
   }
 
+  @Test(arguments: [1, 3])
+  func workFollowsWhatWasRead(workers: Int) throws {
+    let reader = try CheckpointReader(try Checkpoint.open(path), threads: 2, workers: workers)
+    var random = SeededGenerator(UInt64(workers))
+    let sums = Sums()
+    var pending: [(read: PendingRead, number: Int, expected: Int)] = []
+    var given: [(Int, Int)] = []
+    for number in 0..<80 {
+      let range = randomRange(&random)
+      let tasks = Int.random(in: 1...5, using: &random)
+      let sum = bytes[range.bytes].reduce(0) { $0 + Int($1) }
+      let read = try reader.read(
+        [range], priority: CheckpointReader.Priority(rawValue: number % 3) ?? .now, tasks: tasks
+      ) { task, staged in
+        sums.add(unsafe staged.withBytes(range) { unsafe $0.reduce(task) { $0 + Int($1) } }, number)
+      }
+      if number % 9 == 7 {
+        read.cancel()
+        switch failure(of: read) {
+        case nil: #expect(sums[number] == tasks * sum + tasks * (tasks - 1) / 2)
+        case .readFailed(path, _, code: ECANCELED): given.append((number, sums[number]))
+        case let other: Issue.record("\(String(describing: other))")
+        }
+        continue
+      }
+      if number % 6 == 5 {
+        // Whatever it has come to, nothing is done for it afterwards.
+        read.giveUp()
+        let before = sums[number]
+        #expect(read.isComplete && before <= tasks * sum + tasks * tasks)
+        given.append((number, before))
+        continue
+      }
+      pending.append((read, number, tasks * sum + tasks * (tasks - 1) / 2))
+      if number % 4 == 0 { pending.randomElement(using: &random)?.read.hurry(.now) }
+      if pending.count > 9, let first = reader.waitForAny(of: pending.map(\.read)) {
+        let done = pending.remove(at: first)
+        try done.read.finish()
+        #expect(sums[done.number] == done.expected)
+      }
+    }
+    // Work without anything to read is done too.
+    let alone = try reader.read([], priority: .now, tasks: 3) { task, _ in sums.add(task, 99) }
+    try alone.finish()
+    #expect(sums[99] == 3)
+    for (read, number, expected) in pending {
+      try read.finish()
+      #expect(sums[number] == expected)
+    }
+    for (number, before) in given { #expect(sums[number] == before) }
+    #expect(throws: CheckpointError.self) {
+      try CheckpointReader(try Checkpoint.open(path)).read([], priority: .now, tasks: 1) { _, _ in }
+    }
+  }
+
+  private func failure(of read: PendingRead) -> CheckpointError? {
+    do { try read.finish() } catch { return error }
+    return nil
+  }
+
+  private final class Sums: Sendable {
+    private let values = Mutex([Int: Int]())
+
+    func add(_ value: Int, _ number: Int) { values.withLock { $0[number, default: 0] += value } }
+
+    subscript(_ number: Int) -> Int { values.withLock { $0[number] ?? 0 } }
+  }
+
   @Test func rangesAreJoinedAcrossSmallHoles() {
     func range(_ file: Int, _ bytes: Range<Int>) -> FileRange {
       FileRange(file: file, bytes: bytes)
@@ -91,25 +160,38 @@ import Testing
     try expect(reader.read([first], priority: .now), gives: [first])
   }
 
-  @Test func aFileThatWasReplacedIsNotRead() throws {
+  @Test func aFileThatIsCutWhileItIsOpenIsAnError() throws {
+    let values = RawEntry("v", "F32", [3000, 1000], [UInt8](repeating: 1, count: 12_000_000))
+    let cut = try folder.write("cut.safetensors", safetensors([values]))
+    let checkpoint = try Checkpoint.open(cut)
+    let shape = WeightShape([3000, 1000])
+    let weight = try checkpoint.resolve(StoredTensor("v"), as: shape)
+    #expect(try weight.values(shape.all).count == 3_000_000)
+    #expect(unsafe truncate(cut, 5_000_000) == 0)
+    let error = #expect(throws: CheckpointError.self) { try weight.values(shape.all) }
+    guard case .endsEarly(cut, offset: 5_000_000, _) = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    let start = WeightSlice(rows: 0..<1000, columns: 0..<1000)
+    #expect(try weight.values(start).count == 1_000_000)
+  }
+
+  @Test func aFileThatWasReplacedIsReadAsItWasOpened() throws {
     let checkpoint = try Checkpoint.open(path)
     #expect(unsafe unlink(path) == 0)
-    #expect(throws: CheckpointError.system(operation: "read", file: path, code: ENOENT)) {
-      try CheckpointReader(checkpoint)
-    }
-    try folder.write("model.safetensors", bytes)
-    #expect(throws: CheckpointError.system(operation: "read", file: path, code: ESTALE)) {
-      try CheckpointReader(checkpoint)
-    }
+    try folder.write("model.safetensors", [UInt8](repeating: 1, count: 100))
+    let all = FileRange(file: 0, bytes: 0..<bytes.count)
+    let reader = try CheckpointReader(checkpoint)
+    try expect(reader.read([all], priority: .now), gives: [all])
   }
 
   @Test func requestsThatCannotBeAreRefused() throws {
-    let mapped = try Checkpoint.open(path).files[0]
+    let known = try Checkpoint.open(path).files[0]
     var code: Int32 = 0
     guard
-      let file = unsafe epc_read_file_open(
-        path, mapped.identity.device, mapped.identity.inode, &code),
-      let reader = unsafe epc_reader_create(1, &code)
+      let file = unsafe epc_read_file_open(known.descriptor, true, &code),
+      let reader = unsafe epc_reader_create(1, 0, &code)
     else {
       Issue.record("no reader: \(code)")
       return
@@ -117,9 +199,11 @@ import Testing
     let memory = try ReadBuffer(count: 8192)
     let size = UInt64(bytes.count)
     func submit(_ offset: UInt64, _ length: UInt64, room: UInt64 = 8192, shift: Int = 0) -> Bool {
+      var range = unsafe epc_read_range(
+        file: file, offset: offset, length: length, memory: memory.base + shift, room: room)
       guard
         let read = unsafe epc_reader_submit(
-          reader, file, offset, length, memory.base + shift, room, EPC_READ_NOW)
+          reader, &range, 1, epc_read_work(), EPC_READ_NOW)
       else { return false }
       unsafe epc_reader_release(reader, read)
       return true
@@ -128,7 +212,7 @@ import Testing
     #expect(!submit(0, 0) && !submit(size, 1) && !submit(size - 1, 2))
     #expect(!submit(1, .max) && !submit(.max, 1) && !submit(.max - 5, 3))
     #expect(!submit(4095, 4098) && !submit(0, 4097, room: 4096) && !submit(0, 1, shift: 8))
-    let none = unsafe epc_reader_create(0, &code) == nil
+    let none = unsafe epc_reader_create(0, 0, &code) == nil
     #expect(none && code == EINVAL)
     unsafe epc_reader_destroy(reader)
     unsafe epc_read_file_close(file)

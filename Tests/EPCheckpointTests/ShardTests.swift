@@ -30,7 +30,7 @@ private func message(_ folder: TemporaryFolder) -> String {
 
   @Test func theShardsOfAnIndexAreOneCheckpoint() throws {
     let folder = try sharded([("a", "1.safetensors"), ("b", "2.safetensors")])
-    let checkpoint = try Checkpoint.open(folder.path, randomAccess: true)
+    let checkpoint = try Checkpoint.open(folder.path)
     #expect(checkpoint.tensors.keys.sorted() == ["a", "b"])
     #expect(checkpoint.tensors["b"]?.file == "2.safetensors")
     let shape = WeightShape([1])

@@ -98,4 +98,58 @@ import Testing
     let schedule = try #require(LoopSolver(ordersAlike: true).solve(loop.body))
     #expect(schedule.problem(for: loop.body) == nil)
   }
+
+  /// `epc estimate PLAN`: a step costs what its schedules say, and nothing else.
+  @Test(arguments: [
+    (Pool.Role.decode, OverlapChoice.auto, 128), (.decode, .microBatches(2), 64),
+    (.decode, .none, 32), (.prefill, .auto, 8192),
+  ])
+  func estimatesPriceTheSchedule(role: Pool.Role, overlap: OverlapChoice, size: Int) throws {
+    let ep = role == .decode ? 64 : 32
+    let plan = try plan(
+      role, ep: ep, batch: role == .decode ? size : nil, tokens: role == .decode ? nil : size,
+      overlap: overlap)
+    let pool = plan.pools[0]
+    var estimator = StepEstimator(pool, precision: .fp8, model: try Repository.model("h800"))
+    let recorded = estimator.recordedPlan()
+    // By hand: layers one period apart, calls without a schedule one after the other.
+    estimator.microBatches = pool.microBatches
+    var seconds = 0.0
+    for call in pool.calls(ofStage: 0) {
+      let layers = Double(max(call.layers.count, 1))
+      if let schedule = pool.functions[call.function].schedule {
+        seconds +=
+          (Double(schedule.period) * layers + Double(schedule.span - schedule.period)) * 1e-9
+      } else {
+        for estimate in estimator.estimate(call: call, stage: 0) {
+          seconds += estimate.serial.value * layers * Double(pool.microBatches)
+        }
+      }
+    }
+    #expect(abs(recorded.step / seconds - 1) < 1e-9)
+    #expect(pool.functions.contains { $0.schedule != nil } == (overlap != .none))
+    let estimate = estimator.poolEstimate(of: recorded)
+    #expect(abs(estimate.step.value / seconds - 1) < 1e-9)
+    // What engines do otherwise widens the interval; the value is the schedule's.
+    #expect(estimate.step.upper / estimate.step.value >= StepEstimator.engineSpread)
+    #expect(estimate.exposedCommunication == recorded.exposed)
+    #expect(estimate.overlap.microBatches == pool.microBatches)
+    // The compiler priced it so, and anew it comes to the same.
+    estimator.microBatches = 1
+    let again = estimator.overlapPlan(overlap)
+    #expect(abs(again.step / seconds - 1) < 1e-9)
+  }
+
+  /// Where kernels take longer than a plan was made for, its order stays and its period gives way.
+  @Test func recordedOrdersAreRetimed() throws {
+    let plan = try plan(.decode, ep: 64, batch: 128, overlap: .microBatches(2))
+    var estimator = StepEstimator(
+      plan.pools[0], precision: .fp8, model: try Repository.model("h800"))
+    let even = estimator.recordedPlan().step
+    estimator.assumedBalancedness = 0.7
+    let skewed = estimator.recordedPlan().step
+    let best = estimator.overlapPlan(.microBatches(2)).step
+    #expect(skewed > even)
+    #expect(skewed >= best * 0.999 && skewed < best * 1.15, "\(skewed) of \(best)")
+  }
 }

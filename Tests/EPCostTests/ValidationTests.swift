@@ -125,11 +125,11 @@ let profiledLayers: [ProfiledLayer] = [
   /// SGLang's published throughput of DeepSeek-V3 on H100 (lm-sys blog 2025-05-05), a node of eight:
   /// none of it was used in a fit. The balancedness is the blog's own, 0.80 and 0.81.
   static let cases: [(role: Pool.Role, size: Int, overlap: OverlapChoice, tokens: Double)] = [
-    (.decode, 256, .twoBatches, 22_282), (.decode, 256, .none, 17_777),
-    (.decode, 64, .twoBatches, 10_360), (.decode, 64, .none, 11_154),
-    (.decode, 8, .twoBatches, 1_472), (.decode, 8, .none, 2_440),
-    (.decode, 2, .twoBatches, 426), (.decode, 2, .none, 678),
-    (.prefill, 16_384, .twoBatches, 50_302), (.prefill, 8192, .none, 36_163),
+    (.decode, 256, .microBatches(2), 22_282), (.decode, 256, .none, 17_777),
+    (.decode, 64, .microBatches(2), 10_360), (.decode, 64, .none, 11_154),
+    (.decode, 8, .microBatches(2), 1_472), (.decode, 8, .none, 2_440),
+    (.decode, 2, .microBatches(2), 426), (.decode, 2, .none, 678),
+    (.prefill, 16_384, .microBatches(2), 50_302), (.prefill, 8192, .none, 36_163),
   ]
 
   static func predicted(_ index: Int) throws -> PoolEstimate {
@@ -142,7 +142,7 @@ let profiledLayers: [ProfiledLayer] = [
       tokens: isDecode ? nil : size, context: isDecode ? 2000 : 4096, redundant: 32)
     var estimator = StepEstimator(plan.pools[0], precision: .fp8, model: model)
     estimator.assumedBalancedness = isDecode ? 0.81 : 0.80
-    return estimator.poolEstimate(overlap: overlap)
+    return estimator.poolEstimate(overlap: overlap, multiprocessors: [24])
   }
 
   static func throughputTable() throws -> String {
@@ -153,7 +153,7 @@ let profiledLayers: [ProfiledLayer] = [
       func number(_ value: Double) -> String { String(format: "%.0f", value) }
       text +=
         "| \(row.role.rawValue) | \(row.size) \(row.role == .decode ? "sequences" : "tokens") "
-      text += "| \(row.overlap.rawValue) | \(number(rate.value)) "
+      text += "| \(row.overlap.text) | \(number(rate.value)) "
       text += "| \(number(rate.lower)) - \(number(rate.upper)) | \(number(row.tokens)) "
       text += String(format: "| %+.0f %% |\n", (rate.value / row.tokens - 1) * 100)
     }
@@ -182,8 +182,8 @@ let profiledLayers: [ProfiledLayer] = [
       .decode, cluster: Cluster(model.hardware, devices: 128), ep: 128, batch: 64)
     var estimator = StepEstimator(plan.pools[0], precision: .fp8, model: model)
     estimator.step.tokens *= 2
-    let half = estimator.poolEstimate(overlap: .twoBatches, drafts: 1, acceptance: 0.5)
-    let all = estimator.poolEstimate(overlap: .twoBatches, drafts: 1, acceptance: 1)
+    let half = estimator.poolEstimate(overlap: .microBatches(2), drafts: 1, acceptance: 0.5)
+    let all = estimator.poolEstimate(overlap: .microBatches(2), drafts: 1, acceptance: 1)
     #expect(half.step == all.step)
     #expect(abs(all.throughput.value / half.throughput.value - 2 / 1.5) < 1e-9)
     let priced = estimator.poolEstimate(overlap: OverlapChoice.none, dollarsPerHour: 3.6)

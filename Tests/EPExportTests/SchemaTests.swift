@@ -86,3 +86,44 @@ struct EngineFlagTests {
       try problems([("--port", ["80"]), ("--port", ["81"])]).first?.contains("twice") == true)
   }
 }
+
+/// What the schemas of YAML files refuse; that exports pass them, exporters check themselves.
+@Suite struct DocumentSchemaTests {
+  @Test(arguments: [
+    (DocumentSchema.text, Document.text(""), "$ is empty"),
+    (.text, .int(1), "$ is something else"),
+    (.choice(["a"]), .text("b"), "$ is one of"), (.flag, .text("true"), "$ is something else"),
+    (.label(most: 5), .text("Upper"), "$ is no name"), (.label(most: 5), .text("-a"), "no name"),
+    (.label(most: 3), .text("long"), "$ is no name"), (.int(least: 1), .int(0), "at least 1"),
+    (.real(0...1), .real(1.5), "$ is in"), (.list(.text), .list([]), "items, not 0"),
+    (.list(.text), .list([.text("a"), .text("")]), "$[1] is empty"),
+    (.object([.init("a", .flag, isRequired: true)]), .object([]), "$ needs 'a'"),
+    (.object([.init("a", .flag)]), .object([.init(name: "b", value: .flag(true))]), "no key 'b'"),
+    (.map(.text), .object([.init(name: "b", value: .int(1))]), "$.b is something else"),
+  ])
+  func everyKindOfMistakeIsNamed(schema: DocumentSchema, document: Document, words: String) {
+    let problems = schema.problems(of: document)
+    #expect(problems.count == 1 && problems[0].contains(words), "\(problems)")
+  }
+
+  @Test func overlapIsThePlansUnlessAskedFor() throws {
+    for (count, expected) in [(1, false), (2, true), (3, true)] {
+      var plan = try LargeModels.v3Plan.get()
+      plan.pools[1].microBatches = count
+      for (target, flag) in [
+        (ExportTarget.sglang, "--enable-two-batch-overlap"), (.vllm, "--enable-dbo"),
+      ] {
+        func written(_ request: ExportRequest) throws -> (decode: Bool, bundle: ExportBundle) {
+          let bundle = try plan.exported(to: target, request)
+          let decode = try #require(bundle.commands.first { $0.name.hasPrefix("decode") })
+          return (decode.values(of: flag) != nil, bundle)
+        }
+        let own = try written(ExportRequest())
+        #expect(own.decode == expected)
+        #expect(own.bundle.remarks.contains { $0.text.contains("3 micro-batches") } == (count == 3))
+        #expect(try written(ExportRequest(twoBatches: true)).decode)
+        #expect(try !written(ExportRequest(twoBatches: false)).decode)
+      }
+    }
+  }
+}

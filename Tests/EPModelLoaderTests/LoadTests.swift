@@ -36,6 +36,28 @@ import Testing
     #expect(try !file.load().fromCache)
   }
 
+  @Test func aModelFileTakesFilesBesideItAlong() throws {
+    let file = try ModelFile("")
+    Files.remove(file.path)
+    try Files.create(
+      file.path,
+      Array("// A model.\n// with: name.swift\nimport EPModel\nlet model = Model(name)\n".utf8))
+    #expect(file.failure().contains("name.swift: error: cannot be read"))
+    let module = file.folder + "/name.swift"
+    for name in ["a", "b"] {
+      try? FileManager.default.removeItem(atPath: module)
+      try Files.create(module, Array("let name = \"\(name)\"\n".utf8))
+      // What it says is part of the key: a change is no hit.
+      let first = try file.load()
+      #expect(String(decoding: first.payload, as: UTF8.self) == "{\"name\":\"\(name)\"}\n")
+      #expect(!first.fromCache)
+      #expect(try file.load().fromCache)
+    }
+    // A comment further down names nothing.
+    try file.write("// with: gone.swift\nlet model = Model(\"c\")")
+    #expect(try String(decoding: file.load().payload, as: UTF8.self).contains("\"c\""))
+  }
+
   @Test func damagedEntryIsAMissAndIsReplaced() throws {
     var file = try ModelFile("let model = Model(\"b\")")
     file.options.cacheDirectory = file.folder + "/cache"

@@ -26,15 +26,17 @@ import Testing
     #expect(try Libraries.run([source + ".out"]) == 0)
   }
 
-  /// The header of 1.0 is frozen: what it says of structs is in the current one, in the same place.
-  @Test func theFirstVersionsStructsBeginTheCurrentOnes() throws {
-    let path = "\(Libraries.package)/Tests/EPPluginTests/Fixtures/abi-1.0/epc_backend.h"
+  /// Headers of older versions are frozen: what they say of structs is in the current one, in the same
+  /// place.
+  @Test(arguments: [("1.0", 10), ("1.1", 25)])
+  func olderStructsBeginTheCurrentOnes(version: String, count: Int) throws {
+    let path = "\(Libraries.package)/Tests/EPPluginTests/Fixtures/abi-\(version)/epc_backend.h"
     let old = try String(contentsOfFile: path, encoding: .utf8)
     let new = try String(
       contentsOfFile: "\(Libraries.package)/Sources/CEPBackend/include/epc_backend.h",
       encoding: .utf8)
     let structs = InterfaceTests.structs(of: old)
-    #expect(structs.count == 10)
+    #expect(structs.count == count)
     for (name, fields) in structs {
       let current = try #require(InterfaceTests.structs(of: new)[name])
       #expect(Array(current.prefix(fields.count)) == fields, "\(name)")

@@ -25,13 +25,22 @@ enum Libraries {
     try compile("Tests/EPPluginTests/Fixtures/abi-1.0/backend.c", [])
   }
 
+  /// The backend of version 1.1, which runs whole programs; with a mistake, if one is given.
+  static func program(mistake: Int = 0) throws -> String {
+    try compile(
+      "Tests/EPPluginTests/Fixtures/abi-1.1/backend.c", ["-DMISTAKE=\(mistake)"],
+      named: "program-\(mistake)")
+  }
+
   static func device(_ library: Result<String, any Error>) throws -> PluginDevice {
     let host = BackendHost(seconds: 60) { _, _ in }
     return try PluginDevice(try BackendLibrary(loading: try library.get(), host: host))
   }
 
-  private static func compile(_ source: String, _ flags: [String]) throws -> String {
-    let name = source.split(separator: "/").dropLast().last.map(String.init) ?? "backend"
+  private static func compile(
+    _ source: String, _ flags: [String], named name: String? = nil
+  ) throws -> String {
+    let name = name ?? source.split(separator: "/").dropLast().last.map(String.init) ?? "backend"
     let library = "\(folder)/lib\(name).so"
     try #require(
       run(

@@ -8,7 +8,7 @@ import Testing
   private func sequences(_ random: inout SmallGenerator) -> [(rows: Int, position: Int)] {
     (0..<Int.random(in: 1...3, using: &random)).map { _ in
       (
-        rows: [1, 1, 2, 5, 30].randomElement(using: &random) ?? 1,
+        rows: [1, 1, 2, 5, 30, 60].randomElement(using: &random) ?? 1,
         position: [0, 0, 1, 17, 40].randomElement(using: &random) ?? 0
       )
     }

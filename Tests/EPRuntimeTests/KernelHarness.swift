@@ -120,7 +120,7 @@ struct KernelHarness {
           let storage = Storage(bytes: matrices * form.bytes)
           for matrix in 0..<matrices {
             device.prepare(
-              reals.elements(from: matrix * form.elements, count: form.elements), as: form,
+              reals: reals.elements(from: matrix * form.elements, count: form.elements), as: form,
               to: storage.memory.part(from: matrix * form.bytes, bytes: form.bytes))
           }
           prepared.append(storage)

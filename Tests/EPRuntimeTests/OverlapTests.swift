@@ -1,5 +1,7 @@
+import EPBackend
 import EPBackendCPU
 import EPCompiler
+import EPCost
 import EPIR
 import EPModel
 import EPPlan
@@ -64,7 +66,7 @@ import Testing
       of: program, mesh: Mesh(dp: 2, ep: 2), tokens: 40, overlap: .microBatches(2))
     let pool = plan.pools[0]
     let rank = plan.instantiate(rank: 0, of: 0)
-    let order = Issue.order(
+    let order = EPBackend.Issue.order(
       of: rank.calls.enumerated().map { ($0.offset, $0.element.function) },
       functions: pool.functions, microBatches: 2)
     let operations = rank.calls.reduce(0) {
@@ -113,5 +115,65 @@ import Testing
       let rows = parts.map(\.ids.count)
       #expect((rows.max() ?? 0) - (rows.min() ?? 0) <= 1)
     }
+  }
+}
+
+/// Meetings that take place later: nothing is complete before somebody waits.
+struct LateTransport: Transport {
+  private var base = InProcessTransport()
+  private var complete: [Int] = []
+
+  mutating func post(_ request: Request, from rank: Int) throws(BackendError) -> [Int] {
+    complete += try base.post(request, from: rank)
+    return []
+  }
+
+  mutating func wait() throws(BackendError) -> [Int] {
+    defer { complete = [] }
+    return complete
+  }
+}
+
+/// One process whose transport is late.
+struct LateProcess: ProcessGroup {
+  func has(rank: Int, ofPool pool: Int) -> Bool { true }
+  func makeTransport(pool: Int) -> any Transport { LateTransport() }
+  func share(
+    _ values: [Float], ofRank rank: Int, pool: Int
+  ) throws(BackendError) -> [Float] { values }
+}
+
+extension OverlapTests {
+  /// While an exchange is under way, ranks compute in other micro-batches, and to the same end.
+  @Test(arguments: [Mesh(dp: 2, ep: 2), Mesh(pp: 2, dp: 2, ep: 2)])
+  func ranksComputeWhileTheyWait(mesh: Mesh) throws {
+    let program = SmallModels.program(4, drafts: 0)
+    let plan = try ReferenceCase.plan(
+      of: program, mesh: mesh, tokens: 40, overlap: .microBatches(2))
+    let request = GenerationRequest(
+      prompts: SmallModels.prompts(4, count: 4), count: 3, kept: [.logits])
+    func run(_ processes: any ProcessGroup) throws -> (GenerationResult, [EPBackend.Issue]) {
+      let session = try PlanSession(
+        plan, weights: try WeightStore(.synthetic(seed: 7), for: plan), device: CPUDevice(),
+        processes: processes)
+      var order: [EPBackend.Issue] = []
+      session.pools[0].ranks[0].observer = { observation in
+        guard let operation = observation.operation else { return }
+        order.append(
+          EPBackend.Issue(
+            batch: observation.parts.first?.sequence ?? -1, call: observation.layer,
+            operation: operation))
+      }
+      return (try session.generate(request), order)
+    }
+    let (wanted, order) = try run(SingleProcess())
+    let (made, early) = try run(LateProcess())
+    for (own, other) in zip(made.prompts, wanted.prompts) {
+      #expect(own.tokens == other.tokens)
+      #expect(own.prefillLogits == other.prefillLogits && own.decodeLogits == other.decodeLogits)
+    }
+    // The same operations, and some of them earlier than where they stand.
+    #expect(Set(early) == Set(order) && early.count == order.count)
+    #expect(early != order)
   }
 }

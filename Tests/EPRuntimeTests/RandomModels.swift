@@ -1,5 +1,6 @@
 import EPBackendCPU
 import EPCompiler
+import EPCost
 import EPIR
 import EPModel
 import EPPlan

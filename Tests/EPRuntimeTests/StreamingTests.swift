@@ -174,6 +174,52 @@ import Testing
     #expect(error.hasPrefix("'\(file.path)' was cut off since it was opened: byte"), "\(error)")
   }
 
+  @Test func pagesAreHandedOnWithWhatIsInThem() throws {
+    func weight(_ elements: Int) throws -> StreamedWeight {
+      let axes = [Axis("experts", 12, split: .expert), Axis("width", elements)]
+      let slice = EPPlan.WeightSlice(
+        name: "w", stored: [], axes: axes, ranges: [0..<12, 0..<elements],
+        experts: Array(0..<12), isUsed: true)
+      return try StreamedWeight(
+        slice, WeightBox(slice), experts: Array(0..<12), uses: .other, form: nil)
+    }
+    let weights = try [weight(2048), weight(2048), weight(1024), weight(1000)]
+    func place(_ weight: Int, _ slot: Int) -> Memory { weights[weight].place(slot: slot) }
+    var numbers: [[Int]: Float] = [:]
+    var random = SmallGenerator(4)
+    for round in 0..<500 {
+      let (from, to) = (
+        Int.random(in: 0..<4, using: &random), Int.random(in: 0..<4, using: &random)
+      )
+      let (slot, other) = (
+        Int.random(in: 0..<12, using: &random), Int.random(in: 0..<12, using: &random)
+      )
+      if numbers[[to, slot]] != nil { continue }
+      if numbers[[from, other]] == nil {
+        // Slots that share pages are not written here, as their neighbours' pages would come with them.
+        if from == 3 { continue }
+        let count = weights[from].slotBytes / 4
+        try weights[from].commit(slot: other).copy(
+          from: Array(repeating: Float(round), count: count))
+        numbers[[from, other]] = Float(round)
+        continue
+      }
+      let isTaken = weights[to].take(slot: slot, from: weights[from], slot: other)
+      #expect(isTaken == (weights[to].slotBytes == weights[from].slotBytes))
+      if isTaken {
+        numbers[[to, slot]] = numbers.removeValue(forKey: [from, other])
+        // What was taken away can be had anew.
+        try weights[from].commit(slot: other)
+        #expect(place(from, other).floats.allSatisfy { $0 == 0 })
+        weights[from].release(slot: other) { numbers[[from, $0]] != nil }
+      }
+      for (key, number) in numbers {
+        #expect(place(key[0], key[1]).floats.allSatisfy { $0 == number })
+      }
+    }
+    #expect(numbers.count > 10)
+  }
+
   @Test func pagesOfSlotsThatStayAreKept() throws {
     // Slots of less than a page, of a page and a bit, and of odd sizes: neighbours share pages.
     for elements in [3, 100, 1024, 1030, 5000] {

@@ -1,5 +1,6 @@
 import EPCost
 import EPIR
+import EPModel
 import EPPlan
 import Testing
 
@@ -11,59 +12,75 @@ import Testing
     (.infinity, .infinity), (0.2, 0.006), (0.01, 0.0001),
   ]
 
-  @Test(arguments: SearchProblem.Objective.allCases, 0..<3)
+  @Test(arguments: [
+    (SearchProblem.Objective.throughput, 0), (.throughput, 1), (.throughput, 2), (.cost, 1),
+    (.latency, 1),
+  ])
   func boundsLoseNothing(objective: SearchProblem.Objective, limit: Int) throws {
     var problem = try smallProblem()
     problem.objective = objective
     (problem.timeToFirstToken, problem.timePerToken) = Self.limits[limit]
-    let pruned = try Search(problem).run()
-    let whole = try Search(problem, isPruned: false).run()
-    #expect(pruned.best.isEmpty == whole.best.isEmpty)
-    #expect(pruned.best.first == whole.best.first)
-    #expect(pruned.evaluations <= whole.evaluations)
-    if objective != .latency {
-      // Twice the limit is as far as fronts reach.
-      let reach = 2 * problem.timePerToken
-      func lines(_ result: SearchResult) -> Set<String> {
-        Set(
-          result.front.filter { $0.timePerToken <= reach }.map {
-            "\($0.timePerToken) \($0.throughput) \($0.prefill?.label ?? "") \($0.decode.label)"
-          })
-      }
-      #expect(lines(pruned).symmetricDifference(lines(whole)) == [])
+    let found = try Search(problem).run()
+    let whole = try BruteForce.points.get().deployments(of: problem)
+    let best = whole.filter { $0.keeps(limitsOf: problem) }
+      .min { $0.isBetter(than: $1, problem) }
+    #expect(found.best.first.map { score($0, problem) } == best.map { score($0, problem) })
+    #expect(found.best.isEmpty == (limit == 2))
+    // Twice the limit is as far as fronts reach.
+    let reach = 2 * problem.timePerToken
+    func steps(_ deployments: [Deployment]) -> [String] {
+      deployments.filter { $0.timePerToken <= reach }.map { score($0, problem) }
     }
-    #expect(limit != 0 || !pruned.best.isEmpty)
-    #expect(limit != 2 || pruned.best.isEmpty)
+    if objective != .latency {
+      #expect(steps(found.front) == steps(BruteForce.front(of: whole, problem)))
+    }
+    for deployment in found.best + found.front {
+      for point in [deployment.prefill, deployment.decode].compactMap({ $0 }) {
+        #expect(point.isExact)
+      }
+    }
   }
 
-  /// What the bounds rest on.
-  @Test func stepsGetNoShorterWithMoreInThem() throws {
-    for hardware in ["h200", "h20"] {
-      let problem = try smallProblem(hardware)
-      let tables = try SearchTables(problem)
-      let evaluator = PoolEvaluator(tables)
-      for variant in tables.variants {
-        for devices in [1, 2] {
-          for shape in tables.shapes(.decode, devices: devices, variant: variant) {
-            var last = 0.0
-            for sequences in problem.space.sequences {
-              guard let point = evaluator.decodePoint(shape, sequences: sequences) else { break }
-              #expect(
-                point.step >= last * PoolExplorer.monotony,
-                "\(hardware) \(shape.mesh), \(sequences): \(point.step) after \(last)")
-              last = max(last, point.step)
-            }
-          }
-          for shape in tables.shapes(.prefill, devices: devices, variant: variant) {
-            var last = 0.0
-            for tokens in problem.space.prefillTokens {
-              guard let point = evaluator.prefillPoint(shape, tokens: tokens) else { break }
-              #expect(
-                point.step >= last * PoolExplorer.monotony,
-                "\(hardware) \(shape.mesh), \(tokens) tokens: \(point.step) after \(last)")
-              last = max(last, point.step)
-            }
-          }
+  private func score(_ deployment: Deployment, _ problem: SearchProblem) -> String {
+    "\(deployment.yield(problem.objective)) \(deployment.timePerToken)"
+      + " \(problem.objective == .latency ? deployment.latency(outputLength: 500) : 0)"
+  }
+
+  /// What the search rests on: a bound holds, and grows with what is in a step.
+  @Test(arguments: ["h200", "h20"])
+  func boundsHoldAndGrow(hardware: String) throws {
+    let problem = try smallProblem(hardware)
+    let tables = try SearchTables(problem)
+    let evaluator = PoolEvaluator(tables)
+    func check(_ shape: PoolShape, _ points: [(PoolEvaluator.Depth) -> PoolPoint?]) {
+      var last = 0.0
+      for (index, point) in points.enumerated() {
+        guard let least = point(.bound) else { break }
+        #expect(
+          least.step >= last * PoolExplorer.monotony,
+          "\(hardware) \(shape.mesh), size \(index): \(least.step) after \(last)")
+        last = max(last, least.step)
+        if index == points.count / 2, let exact = point(.exact) {
+          #expect(exact.step >= least.step * (1 - 1e-9), "\(shape.mesh)")
+          #expect(exact.step <= least.step * (1 + Search.margin), "\(shape.mesh)")
+        }
+      }
+    }
+    for variant in tables.variants {
+      for devices in [1, 2] {
+        for shape in tables.shapes(.decode, devices: devices, variant: variant) {
+          check(
+            shape,
+            problem.space.sequences.map { size in
+              { evaluator.decodePoint(shape, sequences: size, depth: $0) }
+            })
+        }
+        for shape in tables.shapes(.prefill, devices: devices, variant: variant) {
+          check(
+            shape,
+            problem.space.prefillTokens.map { size in
+              { evaluator.prefillPoint(shape, tokens: size, depth: $0) }
+            })
         }
       }
     }
@@ -113,6 +130,14 @@ import Testing
         #expect(fullest == estimate.memory)
         let step = point.promptTokens > 0 ? point.promptStep : point.step
         #expect(abs(estimate.step.value - step) < 1e-9 * step)
+        #expect(pool.microBatches == point.overlap.microBatches)
+        if pool.role != .decode { continue }
+        // The plan's own schedules come to the same step.
+        var estimator = StepEstimator(
+          pool, precision: problem.program.precision, model: problem.cost)
+        estimator.assumedBalancedness = point.balancedness
+        let planned = estimator.recordedPlan().step
+        #expect(abs(planned - step) < 1e-6 * step, "\(planned) for \(step)")
       }
     }
   }

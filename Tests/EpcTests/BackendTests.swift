@@ -24,9 +24,9 @@ import Testing
 
   /// What is wrong, as the fixture numbers it, and what the one line says.
   static let hostile: [(wrong: Int, says: String)] = [
-    (1, "speaks version 2.0 of the backend ABI, this epc speaks 1."),
+    (1, "speaks version 2.1 of the backend ABI, this epc speaks 1."),
     (2, "says it has 88 bytes, and version 1.0 has 96"),
-    (3, "set struct_size to sizeof(epc_backend)"),
+    (3, "says it has 18446744073709551615 bytes"),
     (4, "does not export 'epc_backend_query'"),
     (5, "prepare, run_operation must not be NULL"),
     (6, "its name is NULL"),
@@ -65,6 +65,39 @@ import Testing
     // One line, and nothing that makes a terminal do things.
     #expect(run.errors.filter { $0 == "\n" }.count == 1, "\(run.errors)")
     #expect(!run.errors.contains("\u{1B}"))
+  }
+
+  /// Backends that run whole programs are watched over as well; the numbers are the fixture's.
+  @Test(arguments: [
+    (12, "cannot run 'a whole program': too many experts"),
+    (14, "the backend 'frozen' crashed in run_step: signal 11"),
+    (15, "the backend 'frozen' did not return from run_step within 1 s"),
+    (16, "the backend 'frozen' called exit in run_step"), (17, "run_step must not be NULL"),
+  ])
+  func aHostileProgramEndsWithOneClearMessage(mistake: Int, says: String) throws {
+    let folder = try Scratch()
+    let (model, plan) = (folder.path("model.swift"), folder.path("plan.json"))
+    try """
+    import EPModel
+    let model = Model("small", vocabulary: 32, hidden: 16, precision: .fp32) {
+      Embedding()
+      Layers(0..<1) { Block {} feedForward: { SwiGLU(8) } }
+      RMSNorm()
+      LanguageModelHead()
+    }
+    """.write(toFile: model, atomically: true, encoding: .utf8)
+    try #require(try epc(["compile", model, "--tp", "2", "-o", plan]).status == 0)
+    let library = folder.path("libprogram.so")
+    try compile(
+      "Tests/EPPluginTests/Fixtures/abi-1.1/backend.c", to: library, ["-DMISTAKE=\(mistake)"])
+    let run = try epc([
+      "exec", plan, "--backend", library, "--backend-timeout", "1", "--weights", "synthetic:1",
+      "--tokens", "1,2", "--generate", "2",
+    ])
+    #expect(run.status == 1, "\(run)")
+    #expect(run.output == "")
+    #expect(run.errors.hasPrefix("error: ") && run.errors.contains(says), "\(run.errors)")
+    #expect(run.errors.filter { $0 == "\n" }.count == 1, "\(run.errors)")
   }
 
   @Test func whatIsNoLibraryIsRefused() throws {

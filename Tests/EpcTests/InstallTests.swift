@@ -24,7 +24,7 @@ import Testing
     let prefix = try InstallTests.prefix.get().path
     let folder = try Scratch()
     let work = folder.path("work")
-    let source = template.map { "\(prefix)/share/epc/templates/\($0)" }
+    let source = template.map { "\(prefix)/share/epc/\($0)" }
     let script =
       ["set -e", source.map { "cp -r '\($0)' '\(work)'" } ?? "mkdir '\(work)'", "cd '\(work)'"]
       + commands
@@ -44,7 +44,7 @@ import Testing
   /// The indented lines of a template's README, which are what its user types.
   private func commands(of template: String) throws -> [String] {
     let prefix = try InstallTests.prefix.get().path
-    let readme = "\(prefix)/share/epc/templates/\(template)/README.md"
+    let readme = "\(prefix)/share/epc/\(template)/README.md"
     return try String(contentsOfFile: readme, encoding: .utf8).split(separator: "\n")
       .filter { $0.hasPrefix("    ") }.map { String($0.dropFirst(4)) }
   }
@@ -63,13 +63,26 @@ import Testing
 
   @Test(arguments: ["c", "swift"])
   func theTemplatesReadmeWorksFromThePrefixAlone(template: String) throws {
-    let commands = try commands(of: template)
+    let folder = "templates/\(template)"
+    let commands = try commands(of: folder)
     #expect(commands.count == 4)
-    let run = try use(commands, copying: template)
+    let run = try use(commands, copying: folder)
     #expect(run.status == 0, "\(run.output)")
     #expect(run.output.contains("template-\(template):"), "\(run.output)")
     #expect(run.output.contains(" 0 failed"))
     #expect(run.output.contains("operations agree"))
+  }
+
+  @Test func aModuleWithAnOperationOfItsOwnWorksFromThePrefixAlone() throws {
+    let commands = try commands(of: "modules/snake")
+    #expect(commands.count == 3)
+    let more = [
+      "epc exec plan.json --weights synthetic:1 --tokens 1,2 2>&1 | grep \"'snake' is no operation\"",
+      "epc exec plan.json --backend simgpu > log", "epc estimate model.swift > log",
+    ]
+    let run = try use(commands + more, copying: "modules/snake")
+    #expect(run.status == 0, "\(run.output)")
+    #expect(run.output.contains("operations agree"), "\(run.output)")
   }
 
   @Test func anInstalledBackendHasAName() throws {
@@ -78,7 +91,7 @@ import Testing
         "cc -shared -fPIC $(pkg-config --cflags epc) backend.c -o libmine.so -lm",
         "install libmine.so $(pkg-config --variable=backends epc)/libabinamed.so",
         "epc backends", "rm $(pkg-config --variable=backends epc)/libabinamed.so",
-      ], copying: "c")
+      ], copying: "templates/c")
     #expect(run.status == 0, "\(run.output)")
     #expect(run.output.contains("libabinamed.so"), "\(run.output)")
   }

@@ -26,7 +26,15 @@ import Testing
       var misses: Int
       var bytesRead: Int
     }
+    struct Memory: Decodable {
+      var weightBytes: Int
+      var cacheBytes: Int
+      var valueBytes: Int
+      var programBytes: Int
+      var peakBytes: Int
+    }
     var prompts: [Prompt]
+    var memory: Memory
     var streaming: Streaming?
   }
 
@@ -50,6 +58,16 @@ import Testing
     decoder.keyDecodingStrategy = .convertFromSnakeCase
     let held = try decoder.decode(Report.self, from: Data(epc(arguments).output.utf8))
     #expect(held.streaming == nil)
+    // The peak is what is said to be there, whatever weights are kept as.
+    for dtype in ["fp32", "bf16", "int8"] {
+      let run = try epc(arguments + ["--dtype", dtype])
+      let memory = try decoder.decode(Report.self, from: Data(run.output.utf8)).memory
+      let parts = memory.weightBytes + memory.cacheBytes + memory.valueBytes
+      #expect(memory.peakBytes > parts, "\(dtype): \(memory)")
+      #expect(
+        Double(memory.peakBytes) < 1.1 * Double(parts) + Double(memory.programBytes),
+        "\(dtype): \(memory)")
+    }
 
     // The system gives no more memory than this, so what is streamed cannot be held.
     let limit = 112 << 20
@@ -61,6 +79,7 @@ import Testing
     let report = try #require(streamed.streaming)
     #expect(report.expertBytes > limit)
     #expect(report.capacityBytes < 72 << 20)
+    #expect(streamed.memory.peakBytes < 72 << 20)
     #expect(report.hits > 0 && report.misses > 0 && report.bytesRead > 0)
     #expect(held.prompts.map(\.tokens) == streamed.prompts.map(\.tokens))
 

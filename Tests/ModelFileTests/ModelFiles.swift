@@ -1,6 +1,9 @@
+import EPCompiler
+import EPCost
 import EPIR
 import EPJSON
 import EPModel
+import EPPlan
 import Foundation
 
 /// Every model file of the repository, compiled and run once for all tests.
@@ -115,30 +118,46 @@ struct ModelFiles: Sendable {
     for line in output.split(separator: "\n") { read(line, into: &report) }
     let envelopes = try (Data(contentsOf: first), Data(contentsOf: second))
     if envelopes.0 != envelopes.1 { report.problems.append("two envelopes differ") }
-    report.problems += problems(ofEnvelope: envelopes.0)
-    report.program = Self.program(ofEnvelope: envelopes.0)
+    do {
+      let program = try read(envelope: envelopes.0)
+      report.program = program
+      report.problems += try problemsOfPlans(program)
+    } catch {
+      report.problems.append("\(error)")
+    }
     return report
   }
 
-  /// The program in an envelope; nil where there is none.
-  private static func program(ofEnvelope envelope: Data) -> ModelProgram? {
-    let text = Array(envelope.drop { $0 != UInt8(ascii: "\n") })
-    return try? ModelProgram(json: JSONNode(JSONValue.parse(bytes: text))["model"])
+  /// Reads an envelope as the compiler does.
+  private static func read(envelope: Data) throws -> ModelProgram {
+    let header = Data("epc-model 1\n".utf8)
+    guard envelope.starts(with: header) else { throw Broken("no envelope came out") }
+    let text = Array(envelope.dropFirst(header.count))
+    let program = try ModelProgram(json: try JSONNode(JSONValue.parse(bytes: text))["model"])
+    let again = "{\"diagnostics\":[],\"model\":\(program.document.json)}"
+    if Array(again.utf8) != text { throw Broken("the program reads back as another one") }
+    return program
   }
 
-  /// Reads an envelope as the compiler does.
-  private static func problems(ofEnvelope envelope: Data) -> [String] {
-    let header = Data("epc-model 1\n".utf8)
-    guard envelope.starts(with: header) else { return ["no envelope came out"] }
-    do {
-      let text = Array(envelope.dropFirst(header.count))
-      let model = try JSONNode(JSONValue.parse(bytes: text))["model"]
-      let program = try ModelProgram(json: model)
-      let again = "{\"diagnostics\":[],\"model\":\(program.document.json)}"
-      return Array(again.utf8) == text ? [] : ["the program reads back as another one"]
-    } catch {
-      return ["\(error)"]
+  private struct Broken: Error, CustomStringConvertible {
+    var description: String
+    init(_ description: String) { self.description = description }
+  }
+
+  /// Compiles with nothing but a phase: the loads that the compiler chooses fit the devices that it
+  /// chooses.
+  private static func problemsOfPlans(_ program: ModelProgram) throws -> [String] {
+    let catalog = HardwareCatalog(folders: [folder.path + "/../plugins/hardware"])
+    let hardware = try catalog.hardware(named: "h200")
+    var problems: [String] = []
+    for role in Pool.Role.allCases {
+      let request = CompileRequest(
+        hardware: hardware, pools: [CompileRequest.PoolRequest(role)])
+      do { _ = try Compiler.compile(Compilation(program, request)) } catch {
+        problems.append("\(role.rawValue): \(error.description)")
+      }
     }
+    return problems
   }
 
   private static func read(_ line: Substring, into report: inout Report) {

@@ -26,9 +26,9 @@ public struct CPUBenchmark {
     public var share: Double
   }
 
-  private let device: CPUDevice
+  let device: CPUDevice
   /// Weights from memory, not from caches: as many copies as make so many bytes.
-  private let room: Storage
+  let room: Storage
 
   /// Bytes that the threads together read a second.
   public let readRate: Double
@@ -36,9 +36,13 @@ public struct CPUBenchmark {
   public let peaks: [WeightFormat: Double]
 
   /// Measures the floors; takes a second or two.
-  public init(_ device: CPUDevice, bytes: Int = 256 << 20) {
+  public init(_ device: CPUDevice, bytes: Int = 512 << 20) {
     self.device = device
     room = Storage(bytes: bytes)
+    // Pages that nothing was written to are all the same one, which is read from a cache.
+    for place in stride(from: 0, to: bytes, by: 4096) {
+      unsafe room.memory.base.storeBytes(of: 1, toByteOffset: place, as: UInt8.self)
+    }
     readRate = unsafe epc_read_rate(device.pool.pool, room.memory.base, bytes, 5)
     var peaks: [WeightFormat: Double] = [:]
     for weights in WeightFormat.allCases {
@@ -65,43 +69,57 @@ public struct CPUBenchmark {
       bias: nil, group_ends: experts > 1 ? UnsafePointer(ends.memory.indices) : nil,
       groups: experts)
     let scratch = unsafe Storage(bytes: epc_linear_scratch(&linear, rows))
+    let best = fastest(runs: min(copies, 16)) { run in
+      unsafe linear.weights = UnsafeRawPointer(
+        room.memory.base + run % copies * matrixBytes * experts)
+      let isDone = unsafe epc_linear_run(
+        device.pool.pool, device.level.level, &linear, x.memory.reals, nil, rows,
+        scratch.memory.base, y.memory.reals)
+      precondition(isDone, "out of memory")
+    }
+    let operations = 2 * Double(rows) * Double(out) * Double(contracted)
+    let bytes = Double(matrixBytes * active)
+    return row(
+      weights, rows: rows, out: out, contracted: contracted, experts: experts, seconds: best,
+      operations: operations, bytes: bytes)
+  }
+
+  /// The seconds of one run in the fastest of a few rounds of `runs` runs; runs are numbered.
+  func fastest(runs: Int, _ body: (Int) -> Void) -> Double {
     let clock = ContinuousClock()
     var best = Double.infinity
     var spent = 0.0
     var rounds = 0
     while rounds < 4 || (spent < 0.1 && rounds < 100) {
-      let runs = min(copies, 16)
       let start = clock.now
-      for run in 0..<runs {
-        unsafe linear.weights = UnsafeRawPointer(
-          room.memory.base + (rounds * runs + run) % copies * matrixBytes * experts)
-        let isDone = unsafe epc_linear_run(
-          device.pool.pool, device.level.level, &linear, x.memory.reals, nil, rows,
-          scratch.memory.base, y.memory.reals)
-        precondition(isDone, "out of memory")
-      }
+      for run in 0..<runs { body(rounds * runs + run) }
       let seconds = start.duration(to: clock.now).seconds
       best = min(best, seconds / Double(runs))
       spent += seconds
       rounds += 1
     }
-    let operations = 2 * Double(rows) * Double(out) * Double(contracted)
-    let bytes = Double(matrixBytes * active)
+    return best
+  }
+
+  /// What a product took beside its floor.
+  func row(
+    _ weights: WeightFormat, rows: Int, out: Int, contracted: Int, experts: Int,
+    seconds: Double, operations: Double, bytes: Double
+  ) -> Row {
     let floor = max(operations / (peaks[weights] ?? 1), bytes / readRate)
     return Row(
       weights: weights, rows: rows, out: out, contracted: contracted, experts: experts,
-      seconds: best, operations: operations / best, bytes: bytes / best, share: floor / best)
+      seconds: seconds, operations: operations / seconds, bytes: bytes / seconds,
+      share: floor / seconds)
   }
 
   /// Packs one matrix and copies it all over the room.
-  private func fill(_ weights: WeightFormat, _ out: Int, _ contracted: Int) {
+  func fill(_ weights: WeightFormat, _ out: Int, _ contracted: Int) {
     let bytes = epc_packed_bytes(weights.format, out, contracted)
     let reals = Storage((0..<(out * contracted)).map { Float($0 % 101) / 101 - 0.5 })
     let first = room.memory.part(from: 0, bytes: min(bytes, room.memory.bytes))
-    device.prepare(
-      reals.memory,
-      as: WeightForm(name: weights.rawValue, rows: out, columns: contracted, bytes: bytes),
-      to: first)
+    unsafe epc_pack(
+      weights.format, reals.memory.reals, out, contracted, 0, epc_packed_panels(out), first.base)
     for copy in 1..<max(room.memory.bytes / bytes, 1) {
       room.memory.part(from: copy * bytes, bytes: bytes).copy(from: first)
     }

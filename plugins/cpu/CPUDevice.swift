@@ -45,15 +45,24 @@ public struct CPUDevice: Device {
     kernel.form(ofOperand: operand)
   }
 
-  /// Packs a matrix; see `Device`.
-  public func prepare(_ matrix: Memory, as form: WeightForm, to result: Memory) {
+  /// Packs rows of a matrix; see `Device`.
+  public func prepare(
+    _ part: EncodedRows, rows: Range<Int>, as form: WeightForm, to result: Memory
+  ) -> Bool {
     guard let format = WeightFormat(rawValue: form.name) else {
       preconditionFailure("'\(form.name)' is no form of weights")
     }
-    let panels = epc_packed_panels(form.rows)
-    pool.run(panels) { panel, _ in
-      unsafe epc_pack(
-        format.format, matrix.reals, form.rows, form.columns, panel, panel + 1, result.base)
+    let panels = (rows.lowerBound / form.rowsTogether)..<epc_packed_panels(rows.upperBound)
+    let scales = part.scales
+    return unsafe (scales?.values ?? []).withUnsafeBufferPointer { values in
+      var encoded = unsafe epc_encoded(
+        encoding: part.encoding.value, rows: part.base, stride: part.stride,
+        scales: values.baseAddress, scale_stride: scales?.stride ?? 0,
+        block_rows: scales?.blockRows ?? 1, block_columns: scales?.blockColumns ?? 1,
+        first_row: scales?.firstRow ?? 0, first_column: scales?.firstColumn ?? 0)
+      return unsafe epc_pack_encoded(
+        format.format, &encoded, form.rows, form.columns, panels.lowerBound, panels.upperBound,
+        result.base)
     }
   }
 
@@ -107,5 +116,16 @@ public struct CPUDevice: Device {
     _ x: Memory, stride: Int, to result: Memory, resultStride: Int, count: Int, outer: Int
   ) {
     unsafe epc_ref_copy_blocks(x.reals, stride, result.reals, resultStride, count, outer)
+  }
+}
+
+extension EncodedRows.Encoding {
+  var value: epc_encoding {
+    switch self {
+    case .fp32: EPC_ENCODED_F32
+    case .fp16: EPC_ENCODED_F16
+    case .bf16: EPC_ENCODED_BF16
+    case .fp8: EPC_ENCODED_FP8
+    }
   }
 }

@@ -43,6 +43,10 @@ public struct CPUKernel: @unchecked Sendable {
       form = try CPUKernel.makeAlongAxes(op)
     case .attention, .latentAttention, .index, .shortConvolution, .linearAttention, .route:
       form = try CPUKernel.makeMixing(op)
+    case .custom:
+      throw op.unsupported(
+        "'\(op.attributes.text("name"))' is no operation of epc; give what computes it with "
+          + "'--kernels ./lib....so'")
     case .dispatch, .combine, .allReduce, .allGather, .reduceScatter, .scatterRows, .sampleRows,
       .send,
       .receive:

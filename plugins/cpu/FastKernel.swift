@@ -35,7 +35,9 @@ public struct FastKernel: @unchecked Sendable {
     let bytes = epc_packed_bytes(format.format, form.out, form.contracted)
     forms = [
       nil,
-      WeightForm(name: format.rawValue, rows: form.out, columns: form.contracted, bytes: bytes),
+      WeightForm(
+        name: format.rawValue, rows: form.out, columns: form.contracted, bytes: bytes,
+        rowsTogether: epc_panel_outputs()),
     ]
   }
 

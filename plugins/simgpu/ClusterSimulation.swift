@@ -14,6 +14,8 @@ public final class ClusterSimulation {
   public let options: SimulationOptions
   /// What went wrong and was noticed.
   public private(set) var faults: [FaultReport] = []
+  /// What a look at all devices before the first step found; nil before.
+  public private(set) var health: HealthCheck?
   /// Makes a plan for the survivors when a data group of a pool is gone.
   public var replan: ((_ plan: Plan, _ pool: Int) throws(Diagnostics) -> Plan)?
   private let model: CostModel
@@ -72,6 +74,7 @@ public final class ClusterSimulation {
   /// - Throws: `simulated-fault` where a rank is lost and the run may not recover, and what planning
   ///   for survivors throws.
   public func run(progress: (Progress) -> Void = { _ in }) throws(Diagnostics) {
+    try checkHealth()
     for number in pools.indices {
       for step in 0..<options.steps {
         try runStep(step, ofPool: number)
@@ -96,6 +99,30 @@ public final class ClusterSimulation {
     pool.apply(options.faults.faults, step: step)
     pool.step()
     faults += pool.slowRanks(options.faults.faults, step: step)
+  }
+
+  // MARK: Health
+
+  /// Looks at all devices, and leaves those out that are bad.
+  private func checkHealth() throws(Diagnostics) {
+    var check = HealthCheck(
+      ranks: plan.pools.reduce(0) { max($0, $1.firstRank + $1.mesh.ranks) },
+      memoryBytes: capacity ?? plan.cluster.memoryBytes, defects: options.faults.defects,
+      model: model)
+    for rank in Set(check.findings.map(\.rank)).sorted() {
+      let said = check.findings.filter { $0.rank == rank }.map(\.text).joined(separator: "; ")
+      guard options.recovers else {
+        throw Diagnostics("simulated-health", said + "; '--recover' leaves it out")
+      }
+      if spares > 0 {
+        spares -= 1
+        check.settle(rank, "a spare takes its place")
+      } else if let number = pools.firstIndex(where: { $0.owns(rank) }) {
+        _ = try redistributed(pool: number)
+        check.settle(rank, "left out: \(pools[number].pool.mesh.ranks) devices run its pool")
+      }
+    }
+    health = check
   }
 
   // MARK: Losses

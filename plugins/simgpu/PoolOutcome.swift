@@ -56,13 +56,13 @@ public struct PoolOutcome: Sendable {
     public var draws = 0
     /// The sum of mean over maximum of the ranks' rows.
     var balance = 0.0
-    /// The most rows that a rank got.
+    /// The most rows that a rank got in a micro-batch.
     public var mostRows = 0
-    /// Rows that the plan has room for on a rank.
+    /// Rows that the plan has room for on a rank in a micro-batch.
     public var capacity: Int
     /// Tokens that chose each logical expert, in all draws.
     public var experts: [Int]
-    /// Rows of each rank of the stage in the latest draw.
+    /// Rows of each rank of the stage in the latest draw, of one micro-batch.
     public var ranks: [Int] = []
     /// Draws in which a rank got more rows than there is room for.
     public var overflows = 0
@@ -79,8 +79,11 @@ public struct PoolOutcome: Sendable {
   public var elapsed: Ticks = 0
   /// Jobs times ranks.
   public var events = 0
-  /// Seconds of a step that `epc estimate` gives with nothing overlapped, for the loads' mean.
+  /// Seconds of a step by the plan's schedules, or where it has none by `epc estimate` with nothing
+  /// overlapped, for the loads' mean.
   public var predicted = 0.0
+  /// Whether `predicted` is by schedules.
+  public var isScheduled = false
   /// The share of the time that each rank's compute stream was in use.
   public var computeUse: [Double] = []
   /// The share that its communication stream was, waiting for peers included.
@@ -91,7 +94,7 @@ public struct PoolOutcome: Sendable {
   public var collectives: [OpEstimate.Part: Histogram] = [:]
   /// Jobs of probed ranks.
   public var spans: [Span] = []
-  /// Rows from each member of an expert group to each other, over all layers' first draws; empty if
+  /// Rows from each member of an expert group to each other, over the first draws of all layers; empty if
   /// not kept.
   public var traffic: [[Int]] = []
   private var places: [[Int]]
@@ -102,12 +105,16 @@ public struct PoolOutcome: Sendable {
     for stage in stages {
       var own: [Int] = []
       for routing in stage.routings {
+        // Micro-batches of a layer are counted together.
+        if let known = layers.lastIndex(where: { $0.layer == routing.layer }) {
+          own.append(known)
+          continue
+        }
         own.append(layers.count)
-        let function = pool.functions[routing.placement.function]
         layers.append(
           LayerLoad(
-            // The plan's room is a micro-batch's; steps are simulated whole.
-            layer: routing.layer, capacity: function.routedCapacity * pool.microBatches,
+            layer: routing.layer,
+            capacity: pool.functions[routing.placement.function].routedCapacity,
             experts: Array(repeating: 0, count: routing.shape.experts)))
       }
       places.append(own)
@@ -150,7 +157,7 @@ public struct PoolOutcome: Sendable {
 
   // MARK: Taking notes
 
-  mutating func note(_ routing: LayerRouting, stage: Int, index: Int) {
+  mutating func note(_ routing: LayerRouting, stage: Int, index: Int, isFirst: Bool) {
     let place = places[stage][index]
     let rows = routing.rows.array.map { Int($0) }
     let most = rows.max() ?? 0
@@ -165,7 +172,7 @@ public struct PoolOutcome: Sendable {
     for (expert, count) in routing.expertRows.array.enumerated() {
       layers[place].experts[expert] += Int(count)
     }
-    if layers[place].draws == 1, !traffic.isEmpty, let pairs = routing.pairs {
+    if isFirst, !traffic.isEmpty, let pairs = routing.pairs {
       let members = traffic.count
       for from in 0..<members {
         for to in 0..<members { traffic[from][to] += Int(pairs[from * members + to]) }
@@ -193,12 +200,17 @@ public struct PoolOutcome: Sendable {
 
   // MARK: Probes
 
-  func begin(_ job: Job, _ clocks: StageClocks, _ probes: [Int], stage: Int) -> [(Int, Ticks)] {
+  func begin(
+    _ job: Job, _ kept: StageClocks.Events, _ clocks: StageClocks, _ probes: [Int], stage: Int
+  ) -> [(Int, Ticks)] {
     probes.compactMap { probe in
       let rank = probe - stage * clocks.ranks
       guard rank >= 0 && rank < clocks.ranks else { return nil }
       var start = clocks.clock(of: job.stream)[rank]
-      for wait in job.waits { start = max(start, clocks.events[wait][rank]) }
+      for wait in job.waits {
+        guard let place = kept.place(wait.event, before: wait.distance) else { continue }
+        start = max(start, clocks.events[place][rank] + wait.shift)
+      }
       return (rank, start)
     }
   }

@@ -21,7 +21,7 @@ public final class PoolSimulation {
   public internal(set) var outcome: PoolOutcome
   let stages: [StageProgram]
   let clocks: [StageClocks]
-  /// When each micro-batch left the last stage, in the step before.
+  /// When each lot left the last stage, in the step before.
   private var left: [Numbers<Int64>]
   /// Draws of each layer so far, by stage.
   private var draws: [[UInt64]]
@@ -38,8 +38,9 @@ public final class PoolSimulation {
   ) throws(Diagnostics) {
     var estimator = estimator
     let pool = estimator.pool
-    // A pipeline is kept full by as many micro-batches as it has stages.
-    estimator.microBatches = max(pool.mesh.pp, 1)
+    // A pipeline is kept full by as many lots as it has stages, each of all micro-batches.
+    let lots = max(pool.mesh.pp, 1)
+    estimator.microBatches = lots * pool.microBatches
     do throws(PlacementError) {
       estimator.loads =
         pool.placements.isEmpty ? nil : try options.routing.loads?.loads(of: pool)
@@ -56,14 +57,23 @@ public final class PoolSimulation {
     self.stages = stages
     clocks = stages.map { stage in
       StageClocks(
-        ranks: pool.mesh.stageRanks, events: stage.lists.map(\.eventCount).max() ?? 0)
+        ranks: pool.mesh.stageRanks,
+        events: stage.lists.map { $0.eventCount * $0.keptLayers }.max() ?? 0,
+        waits: stage.lists.flatMap { $0.jobs.map(\.waits.count) }.max() ?? 0,
+        batches: pool.microBatches)
     }
-    left = (0..<max(pool.mesh.pp, 1)).map { _ in
+    left = (0..<lots).map { _ in
       Numbers(repeating: 0, count: pool.mesh.stageRanks)
     }
     draws = stages.map { Array(repeating: 0, count: $0.routings.count) }
     outcome = PoolOutcome(pool, stages: stages, keepsTraffic: keepsTraffic)
-    outcome.predicted = estimator.poolEstimate(overlap: OverlapChoice.none).step.value
+    if pool.microBatches > 1 || pool.functions.contains(where: { $0.schedule != nil }) {
+      let slowest = stages.map(\.plannedSeconds).max() ?? 0
+      outcome.predicted = slowest * Double(lots + lots - 1)
+      outcome.isScheduled = true
+    } else {
+      outcome.predicted = estimator.poolEstimate(overlap: OverlapChoice.none).step.value
+    }
   }
 
   /// Goes on from where another simulation of the pool broke off.
@@ -88,24 +98,28 @@ public final class PoolSimulation {
   /// Runs one step; of one that breaks off, a stage's calls before the given one.
   public func step() { step(until: nil) }
 
-  func step(until stop: (stage: Int, call: Int)?) {
+  /// `issued` is how many of the call's jobs are.
+  func step(until stop: (stage: Int, call: Int, issued: Int)?) {
     route()
     for clocks in clocks { clocks.markStep() }
     let isProbed = stepsRun + options.probedSteps >= options.steps
     let begin = clocks.last?.end ?? 0
-    for batch in left.indices {
+    for lot in left.indices {
       for stage in stages.indices {
         let own = clocks[stage]
         if stage == 0 && pool.role != .prefill && left.count > 1 {
           // The tokens to go on with come from the last stage.
-          unsafe epc_raise(own.compute.base, left[batch].base, own.ranks)
+          unsafe epc_raise(own.compute.base, left[lot].base, own.ranks)
         }
         for (number, call) in stages[stage].calls.enumerated() {
-          if let stop, stop.stage == stage && stop.call == number { return }
-          run(call, stage: stage, batch: batch, isProbed: isProbed)
+          if let stop, stop.stage == stage && stop.call == number {
+            run(call, upTo: stop.issued, stage: stage, lot: lot, isProbed: isProbed)
+            return
+          }
+          run(call, upTo: call.order.count, stage: stage, lot: lot, isProbed: isProbed)
         }
       }
-      if let last = clocks.last { left[batch].copy(from: last.compute) }
+      if let last = clocks.last { left[lot].copy(from: last.compute) }
     }
     outcome.take(self, step: stepsRun, begin: begin)
     stepsRun += 1
@@ -141,9 +155,9 @@ public final class PoolSimulation {
         for draw in made { draw.routing.take(draw, uplinkShare: options.uplinkShare) }
       }
       for index in due {
-        outcome.note(routings[index], stage: stage, index: index)
-        let list = stages[stage].calls.first { $0.routing == index }?.list ?? 0
-        for kernel in stages[stage].lists[list].routed {
+        outcome.note(
+          routings[index], stage: stage, index: index, isFirst: draws[stage][index] == 1)
+        for kernel in stages[stage].lists[stages[stage].listOfRouting[index]].routed {
           kernel.prepare(active: routings[index].activeCounts)
         }
       }
@@ -152,63 +166,82 @@ public final class PoolSimulation {
 
   // MARK: Jobs
 
-  private func run(_ call: StageProgram.Call, stage: Int, batch: Int, isProbed: Bool) {
+  private func run(
+    _ call: StageProgram.Call, upTo end: Int, stage: Int, lot: Int, isProbed: Bool
+  ) {
     let clocks = clocks[stage]
     let list = stages[stage].lists[call.list]
-    let routing = call.routing.map { stages[stage].routings[$0] }
-    for job in list.jobs {
-      let probe = isProbed ? outcome.begin(job, clocks, options.probes, stage: stage) : []
-      issue(job, of: list, routing, clocks, stage: stage)
+    for next in call.order.prefix(end) {
+      let job = list.jobs[next.job]
+      let kept = StageClocks.Events(of: list, layer: next.layer)
+      let routing = call.routing(of: next).map { stages[stage].routings[$0] }
+      let batch = call.batch + next.batch
+      let probe = isProbed ? outcome.begin(job, kept, clocks, options.probes, stage: stage) : []
+      issue(job, of: list, kept, routing, clocks, stage: stage, batch: batch)
       if isProbed {
         outcome.end(
-          job, clocks, probe, layer: call.layer, batch: batch, stage: stage)
+          job, clocks, probe, layer: call.layers[next.layer],
+          batch: lot * pool.microBatches + batch, stage: stage)
       }
     }
-    outcome.events += list.jobs.count * clocks.ranks
+    outcome.events += call.order.count * clocks.ranks
     // The next call reuses the arena: nothing of this one may still be under way.
     clocks.join()
   }
 
   private func issue(
-    _ job: Job, of list: IssueList, _ routing: LayerRouting?, _ clocks: StageClocks, stage: Int
+    _ job: Job, of list: IssueList, _ kept: StageClocks.Events, _ routing: LayerRouting?,
+    _ clocks: StageClocks, stage: Int, batch: Int
   ) {
     switch job.duration {
     case .fixed(let ticks):
       let isShared = clocks.pace == nil && job.stream == .compute
       if isShared { clocks.sharedBusy += ticks }
-      var issue = unsafe clocks.issue(job, keepsBusy: !isShared)
+      var issue = unsafe clocks.issue(job, kept, keepsBusy: !isShared)
       unsafe epc_issue_kernel(&issue, ticks)
     case .routed(let index):
       guard let routing else { return }
       let table = unsafe list.routed[index].table
-      var issue = unsafe clocks.issue(job, keepsBusy: true)
+      var issue = unsafe clocks.issue(job, kept, keepsBusy: true)
       unsafe epc_issue_routed(
         &issue, routing.rows.base, routing.active.base, table.base, table.count)
+    case .half(let index, let isInward):
+      guard let routing else { return }
+      let ratios = clocks.felt(isInward ? routing.into : routing.out)
+      let table = unsafe Numbers(repeating: list.halves[index].table, count: 1)
+      var issue = unsafe clocks.issue(job, kept, keepsBusy: true)
+      // Made for this call alone, they must live as long as it.
+      unsafe withExtendedLifetime((ratios, table)) {
+        unsafe epc_issue_routed(&issue, ratios.base, ratios.base, table.base, 1)
+      }
     case .exchange(let index):
       guard let routing else { return }
       let exchange = list.exchanges[index]
       let isCombine = exchange.exchange.isCombine
       let (out, into) = (clocks.felt(routing.out), clocks.felt(routing.into))
-      var issue = unsafe clocks.issue(job, keepsBusy: true)
-      let went = unsafe epc_issue_exchange(
-        &issue, stages[stage].members.groups, (isCombine ? into : out).base,
-        (isCombine ? out : into).base, exchange.table.table)
+      var issue = unsafe clocks.issue(job, kept, keepsBusy: true)
+      let groups = stages[stage].members.groups
+      let went = withExtendedLifetime((out, into)) {
+        unsafe epc_issue_exchange(
+          &issue, groups, (isCombine ? into : out).base, (isCombine ? out : into).base,
+          exchange.table.table)
+      }
       outcome.note(job.part, went)
     case .collective(let group, let ticks):
       let groups =
         group == .expert
         ? stages[stage].members.groups : epc_groups(size: pool.mesh.tp, inner: 1)
-      var issue = unsafe clocks.issue(job, keepsBusy: true)
+      var issue = unsafe clocks.issue(job, kept, keepsBusy: true)
       outcome.note(job.part, unsafe epc_issue_collective(&issue, groups, ticks))
     case .send(let ticks):
-      var issue = unsafe clocks.issue(job, keepsBusy: true)
+      var issue = unsafe clocks.issue(job, kept, keepsBusy: true)
       unsafe epc_issue_kernel(&issue, ticks)
-      clocks.sent.copy(from: clocks.clock(of: job.stream))
+      clocks.sent[batch].copy(from: clocks.clock(of: job.stream))
     case .receive:
-      var issue = unsafe clocks.issue(job, keepsBusy: false)
+      var issue = unsafe clocks.issue(job, kept, keepsBusy: false)
       if stage > 0 {
         unsafe epc_raise(
-          clocks.clock(of: job.stream).base, self.clocks[stage - 1].sent.base, clocks.ranks)
+          clocks.clock(of: job.stream).base, self.clocks[stage - 1].sent[batch].base, clocks.ranks)
       }
       unsafe epc_issue_kernel(&issue, 0)
     }

@@ -15,8 +15,8 @@ final class StageClocks {
   var sharedBusy: Ticks = 0
   /// Ends of jobs that others wait for.
   let events: [Numbers<Int64>]
-  /// When what the stage sends to the next has come.
-  let sent: Numbers<Int64>
+  /// When what the stage sends to the next has come, by micro-batch.
+  let sent: [Numbers<Int64>]
   /// How much longer each rank takes, in parts of `EPC_PACE_ONE`; nil if none does.
   var pace: Numbers<UInt32>?
   /// How much longer each rank's links take, likewise.
@@ -24,31 +24,57 @@ final class StageClocks {
   /// What `busyCompute` was when the step began.
   private var busyBefore: [Ticks] = []
   private let waits: Numbers<UnsafePointer<Int64>?>
+  private let shifts: Numbers<Int64>
 
-  init(ranks: Int, events: Int) {
+  init(ranks: Int, events: Int, waits: Int, batches: Int) {
     self.ranks = ranks
     compute = Numbers(repeating: 0, count: ranks)
     communication = Numbers(repeating: 0, count: ranks)
     computeBusy = Numbers(repeating: 0, count: ranks)
     communicationBusy = Numbers(repeating: 0, count: ranks)
-    sent = Numbers(repeating: 0, count: ranks)
+    sent = (0..<batches).map { _ in Numbers(repeating: 0, count: ranks) }
     self.events = (0..<events).map { _ in Numbers(repeating: 0, count: ranks) }
-    unsafe waits = unsafe Numbers(repeating: nil, count: events)
+    unsafe self.waits = unsafe Numbers(repeating: nil, count: waits)
+    shifts = Numbers(repeating: 0, count: waits)
   }
 
   func clock(of stream: ShardedFunction.Stream) -> Numbers<Int64> {
     stream == .compute ? compute : communication
   }
 
+  /// The events of a layer and of those before it that still are kept.
+  struct Events {
+    /// Events of a layer.
+    let count: Int
+    /// Layers that are kept.
+    let layers: Int
+    /// The layer, as an index into those that follow each other.
+    let layer: Int
+
+    init(of list: IssueList, layer: Int) {
+      (count, layers, self.layer) = (list.eventCount, list.keptLayers, layer)
+    }
+
+    /// Where an event is kept; nil for one of a layer before the first.
+    func place(_ event: Int, before distance: Int = 0) -> Int? {
+      layer < distance ? nil : (layer - distance) % layers * count + event
+    }
+  }
+
   /// The job as C takes it; good until the next call.
-  func issue(_ job: Job, keepsBusy: Bool) -> epc_issue {
-    for (place, event) in job.waits.enumerated() {
-      unsafe waits[place] = unsafe UnsafePointer(events[event].base)
+  func issue(_ job: Job, _ kept: Events, keepsBusy: Bool) -> epc_issue {
+    var count = 0
+    for wait in job.waits {
+      guard let place = kept.place(wait.event, before: wait.distance) else { continue }
+      unsafe waits[count] = unsafe UnsafePointer(events[place].base)
+      shifts[count] = wait.shift
+      count += 1
     }
     let busy = job.stream == .compute ? computeBusy : communicationBusy
     return unsafe epc_issue(
       clock: clock(of: job.stream).base, waits: UnsafePointer(waits.base),
-      wait_count: job.waits.count, event: job.event.map { unsafe events[$0].base },
+      shifts: shifts.base, wait_count: count,
+      event: job.event.flatMap { kept.place($0) }.map { unsafe events[$0].base },
       pace: pace?.base, busy: keepsBusy ? busy.base : nil, ranks: ranks)
   }
 

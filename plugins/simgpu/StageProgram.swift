@@ -6,57 +6,136 @@ internal import EPPlan
 
 /// What the ranks of one pipeline stage issue in a step: lists of jobs, and which layers call them.
 struct StageProgram {
-  /// A call of a list.
+  /// A list that is run: for one layer and micro-batch, or interleaved for all micro-batches of layers
+  /// that follow each other.
   struct Call {
     var list: Int
-    var layer: Int
-    /// The layer's routing, as an index into `routings`, or nil without experts.
-    var routing: Int?
+    /// The layers, or -1 for a function that belongs to none.
+    var layers: [Int]
+    /// The first micro-batch.
+    var batch: Int
+    /// How many there are.
+    var batches: Int
+    /// The routing of each layer's micro-batches, as indices into `routings`; empty without experts.
+    var routings: [Int]
+    /// What is issued, in order.
+    var order: [IssueList.Issue]
+
+    /// The routing of what is issued.
+    func routing(of issue: IssueList.Issue) -> Int? {
+      routings.isEmpty ? nil : routings[issue.layer * batches + issue.batch]
+    }
   }
 
   var lists: [IssueList] = []
   var calls: [Call] = []
   var routings: [LayerRouting] = []
-  var members: ExpertMembers
+  /// The list that a routing is for.
+  var listOfRouting: [Int] = []
+  let members: ExpertMembers
+  private let stage: Int
+  private let estimator: StepEstimator
 
+  /// Makes the calls of a stage; `estimator` has the step cut into all micro-batches.
   init(
     stage: Int, estimator: StepEstimator, routing: RoutingSource, keepsTraffic: Bool
   ) {
+    self.stage = stage
+    self.estimator = estimator
     let pool = estimator.pool
     members = ExpertMembers(pool.mesh, devicesPerNode: estimator.devicesPerNode)
-    let tokens = Int(
-      (estimator.step.tokens / Double(max(estimator.microBatches, 1))).rounded(.up))
     var known: [Int: Int] = [:]
-    for call in pool.calls(ofStage: stage) {
-      let function = pool.functions[call.function].function
-      let isHead =
-        stage == pool.stages.count - 1 && call.layers.isEmpty
-        && function.results.contains { $0.name == "logits" }
+    var next = pool.calls(ofStage: stage)[...]
+    while let call = next.popFirst() {
+      let sharded = pool.functions[call.function]
+      var layers = call.layers.isEmpty ? [-1] : Array(call.layers)
+      if sharded.schedule != nil {
+        while let following = next.first, following.function == call.function {
+          layers += following.layers
+          next.removeFirst()
+        }
+      }
       let list: Int
       if let made = known[call.function] {
         list = made
       } else {
         list = lists.count
         known[call.function] = list
-        lists.append(
-          IssueList(
-            function: call.function, layer: call.layers.first ?? -1, estimator: estimator,
-            sampling: isHead))
+        lists.append(makeList(call))
       }
-      let shape = DispatchShape(function)
-      for layer in call.layers.isEmpty ? [-1] : call.layers {
-        var index: Int?
-        if let shape, let placement = pool.placement(function: call.function, layer: layer) {
-          index = routings.count
-          routings.append(
-            LayerRouting(
-              layer: layer, shape: shape, placement: placement, members: members, mesh: pool.mesh,
-              tokens: tokens, source: routing, loads: estimator.loads?.row(ofLayer: layer),
-              exchange: lists[list].exchanges.first,
-              keepsPairs: keepsTraffic))
+      if sharded.schedule != nil {
+        add(list, call.function, layers, batches: 0..<pool.microBatches, routing, keepsTraffic)
+        continue
+      }
+      for layer in layers {
+        for batch in 0..<pool.microBatches {
+          add(list, call.function, [layer], batches: batch..<(batch + 1), routing, keepsTraffic)
         }
-        calls.append(Call(list: list, layer: layer, routing: index))
       }
     }
+  }
+
+  private func makeList(_ call: ModelProgram.Call) -> IssueList {
+    let pool = estimator.pool
+    let sharded = pool.functions[call.function]
+    let layer = call.layers.first ?? -1
+    if let schedule = sharded.schedule {
+      return IssueList(
+        scheduled: call.function, by: schedule, layer: layer, estimator: estimator)
+    }
+    let isHead =
+      stage == pool.stages.count - 1 && call.layers.isEmpty
+      && sharded.function.results.contains { $0.name == "logits" }
+    return IssueList(
+      function: call.function, layer: layer, estimator: estimator, sampling: isHead)
+  }
+
+  private mutating func add(
+    _ list: Int, _ function: Int, _ layers: [Int], batches: Range<Int>, _ source: RoutingSource,
+    _ keepsTraffic: Bool
+  ) {
+    let pool = estimator.pool
+    let tokens = Int((estimator.step.tokens / Double(max(pool.mesh.pp, 1))).rounded(.up))
+    var call = Call(
+      list: list, layers: layers, batch: batches.lowerBound, batches: batches.count, routings: [],
+      order: lists[list].order(layers: layers.count))
+    for layer in layers {
+      guard let shape = DispatchShape(pool.functions[function].function),
+        let placement = pool.placement(function: function, layer: layer)
+      else { break }
+      for batch in batches {
+        call.routings.append(routings.count)
+        listOfRouting.append(list)
+        routings.append(
+          LayerRouting(
+            layer: layer, batch: batch, shape: shape, placement: placement, members: members,
+            mesh: pool.mesh,
+            tokens: tokens * (batch + 1) / pool.microBatches - tokens * batch / pool.microBatches,
+            source: source,
+            loads: estimator.loads?.row(ofLayer: layer), exchange: lists[list].exchanges.first,
+            keepsPairs: keepsTraffic))
+      }
+    }
+    calls.append(call)
+  }
+
+  /// Seconds of a lot of micro-batches by the plan: the schedules' periods, and what `epc estimate`
+  /// says with nothing overlapped of everything else.
+  var plannedSeconds: Double {
+    var seconds = 0.0
+    for call in estimator.pool.calls(ofStage: stage) {
+      let estimates = estimator.estimate(call: call, stage: stage)
+      if let schedule = estimator.pool.functions[call.function].schedule {
+        seconds +=
+          Double(schedule.span + schedule.period * (call.layers.count - 1)) * 1e-9
+      } else {
+        for estimate in estimates {
+          seconds +=
+            estimate.serial.value
+            * Double(max(estimate.layers.count, 1) * estimator.pool.microBatches)
+        }
+      }
+    }
+    return seconds
   }
 }

@@ -1,8 +1,11 @@
 // A backend in one file of C: copy it, rename it, and replace the loops by what your hardware does.
 //
 // It runs what DeepSeek- and Mixtral-like models need, one core, slow and plain, and says of
-// everything else why it does not. epc does the rest: it walks the plan, moves rows between ranks,
-// keeps caches and samples tokens. docs/ops.md defines each operation, epc_backend.h the interface.
+// everything else why it does not. docs/ops.md defines each operation, epc_backend.h the interface.
+//
+// Kernels come first: with `prepare` and `run_operation` alone it would be a backend, and epc would
+// walk the plan. The last part walks it here: that is for hardware with streams of its own, and can be
+// deleted. epc moves rows between ranks, keeps caches and samples tokens either way.
 #include <epc_backend.h>
 
 #include <math.h>
@@ -782,6 +785,143 @@ static epc_error *run_operation(epc_instance *instance, epc_kernel *kernel, cons
   return kernel->run(kernel, run);
 }
 
+// Whole programs ----------------------------------------------------------------------------------
+
+/// A rank's program, and a kernel for each operation of its functions that is no exchange.
+struct epc_rank {
+  epc_instance *instance;
+  const epc_program *program;
+  const epc_rank_host *host;
+  epc_kernel ***kernels;
+  /// For each micro-batch the call it is in, and which of its exchanges are under way.
+  size_t *calls;
+  bool **under_way;
+};
+
+static void close_program(epc_rank *rank) {
+  for (size_t f = 0; rank->kernels != NULL && f < rank->program->function_count; f++) {
+    const size_t count = rank->kernels[f] == NULL ? 0 : rank->program->functions[f]->operation_count;
+    for (size_t o = 0; o < count; o++) {
+      if (rank->kernels[f][o] != NULL) release(rank->instance, rank->kernels[f][o]);
+    }
+    free(rank->kernels[f]);
+  }
+  for (size_t b = 0; rank->under_way != NULL && b < rank->program->micro_batches; b++) {
+    free(rank->under_way[b]);
+  }
+  free(rank->kernels);
+  free(rank->under_way);
+  free(rank->calls);
+  free(rank);
+}
+
+static epc_error *make_ready(epc_rank *rank) {
+  const epc_program *program = rank->program;
+  size_t most = 0;
+  rank->kernels = calloc(program->function_count, sizeof *rank->kernels);
+  rank->calls = calloc(program->micro_batches, sizeof *rank->calls);
+  rank->under_way = calloc(program->micro_batches, sizeof *rank->under_way);
+  if (rank->kernels == NULL || rank->calls == NULL || rank->under_way == NULL) return no_memory();
+  for (size_t f = 0; f < program->function_count; f++) {
+    const epc_function *function = program->functions[f];
+    rank->kernels[f] = calloc(function->operation_count + 1, sizeof *rank->kernels[f]);
+    if (rank->kernels[f] == NULL) return no_memory();
+    if (function->operation_count > most) most = function->operation_count;
+    for (size_t o = 0; o < function->operation_count; o++) {
+      if (function->operations[o]->is_exchange) continue;
+      epc_error *error =
+          prepare(rank->instance, function->operations[o]->operation, &rank->kernels[f][o]);
+      if (error != NULL) return error;
+    }
+  }
+  for (size_t b = 0; b < program->micro_batches; b++) {
+    rank->under_way[b] = calloc(most + 1, sizeof *rank->under_way[b]);
+    if (rank->under_way[b] == NULL) return no_memory();
+  }
+  return NULL;
+}
+
+static epc_error *open_program(epc_instance *instance, const epc_program *program,
+                               const epc_rank_host *host, epc_rank **rank) {
+  epc_rank *made = calloc(1, sizeof *made);
+  if (made == NULL) return no_memory();
+  made->instance = instance;
+  made->program = program;
+  made->host = host;
+  epc_error *error = make_ready(made);
+  if (error != NULL) {
+    close_program(made);
+    return error;
+  }
+  *rank = made;
+  return NULL;
+}
+
+static const epc_function *function_of(const epc_rank *rank, size_t call) {
+  return rank->program->functions[rank->program->calls[call]->function];
+}
+
+/// Finishes an exchange that is under way, and so all that were started before it.
+static epc_error *finish(epc_rank *rank, size_t batch, size_t call, size_t operation) {
+  const epc_program_issue issue = {sizeof issue, NULL, batch, call, operation};
+  if (!rank->under_way[batch][operation]) return NULL;
+  rank->under_way[batch][operation] = false;
+  return rank->host->finish(rank->host->context, &issue);
+}
+
+/// Goes on to a call, when what is under way of the one before has ended.
+static epc_error *enter(epc_rank *rank, size_t batch, size_t call) {
+  const size_t before = rank->calls[batch];
+  const size_t count = before == SIZE_MAX ? 0 : function_of(rank, before)->operation_count;
+  for (size_t o = 0; o < count; o++) {
+    epc_error *error = finish(rank, batch, before, o);
+    if (error != NULL) return error;
+  }
+  rank->calls[batch] = call;
+  if (call == SIZE_MAX) return NULL;
+  return rank->host->enter(rank->host->context, batch, call);
+}
+
+static epc_error *run_issue(epc_rank *rank, const epc_program_issue *issue) {
+  const epc_function *function = function_of(rank, issue->call);
+  const epc_planned_operation *planned = function->operations[issue->operation];
+  for (size_t w = 0; w < planned->wait_count; w++) {
+    epc_error *error = finish(rank, issue->batch, issue->call, planned->waits[w]);
+    if (error != NULL) return error;
+  }
+  if (planned->is_exchange) {
+    epc_error *error = rank->host->start(rank->host->context, issue);
+    if (error != NULL) return error;
+    rank->under_way[issue->batch][issue->operation] = true;
+    // Whatever comes next on a stream counts on what was there before.
+    if (planned->stream == EPC_STREAM_COMMUNICATION) return NULL;
+    return finish(rank, issue->batch, issue->call, issue->operation);
+  }
+  const epc_run *run = NULL;
+  epc_error *error = rank->host->arguments(rank->host->context, issue, &run);
+  if (error != NULL || run->rows == 0) return error;
+  epc_kernel *kernel =
+      rank->kernels[rank->program->calls[issue->call]->function][issue->operation];
+  return run_operation(rank->instance, kernel, run);
+}
+
+static epc_error *run_step(epc_rank *rank, const epc_step *step) {
+  const epc_phase *phase = rank->program->phases[step->phase];
+  for (size_t b = 0; b < step->batch_count; b++) rank->calls[b] = SIZE_MAX;
+  for (size_t i = 0; i < phase->issue_count; i++) {
+    const epc_program_issue *issue = phase->issues[i];
+    epc_error *error = NULL;
+    if (rank->calls[issue->batch] != issue->call) error = enter(rank, issue->batch, issue->call);
+    if (error == NULL) error = run_issue(rank, issue);
+    if (error != NULL) return error;
+  }
+  for (size_t b = 0; b < step->batch_count; b++) {
+    epc_error *error = enter(rank, b, SIZE_MAX);
+    if (error != NULL) return error;
+  }
+  return NULL;
+}
+
 EPC_BACKEND_EXPORT const epc_backend *epc_backend_query(const epc_host *host, epc_error **error) {
   static const epc_backend backend = {
       .struct_size = sizeof(epc_backend),
@@ -795,6 +935,9 @@ EPC_BACKEND_EXPORT const epc_backend *epc_backend_query(const epc_host *host, ep
       .prepare = prepare,
       .run_operation = run_operation,
       .release = release,
+      .open_program = open_program,
+      .run_step = run_step,
+      .close_program = close_program,
   };
   if (host->major != EPC_BACKEND_MAJOR) {
     *error = fail(EPC_ERROR_VERSION, "it speaks version %d of the ABI", EPC_BACKEND_MAJOR);

@@ -1,8 +1,9 @@
-// Reads of ranges of files by threads, past the page cache where the file system allows.
+// Reads of ranges of files by threads, past the page cache where that is asked for and the file system
+// allows it, and what is to be done with what was read.
 //
-// A request names a file, a range of it and memory to read to. Threads cut requests into pieces, so
-// that one large request keeps the disk as busy as several small ones; requests of a lower priority
-// wait until those of a higher one have all been begun.
+// A request names ranges of files and memory to read them to. Threads cut ranges into pieces, so that
+// one large request keeps the disk as busy as several small ones; requests of a lower priority wait until
+// those of a higher one have all been begun. When all is there, other threads do the request's work.
 //
 // Nothing is trusted: ranges are checked against the file's length as it was opened and against the
 // memory given, and a file that became shorter is an error that names the place.
@@ -22,9 +23,9 @@
 /// A file open for reading.
 typedef struct epc_read_file epc_read_file;
 
-/// Opens a regular file, which must still be the one of that device and inode. Returns null and sets
-/// `*error` to an errno, ESTALE where the path leads to another file by now.
-epc_read_file *epc_read_file_open(const char *path, uint64_t device, uint64_t inode, int *error);
+/// Opens the file of a descriptor once more, whatever its path leads to by now, to be read past the page
+/// cache or through it. Returns null and sets `*error` to an errno.
+epc_read_file *epc_read_file_open(int descriptor, bool direct, int *error);
 
 /// Closes a file that no request uses any more.
 void epc_read_file_close(epc_read_file *file);
@@ -32,7 +33,7 @@ void epc_read_file_close(epc_read_file *file);
 /// Its length in bytes when it was opened.
 uint64_t epc_read_file_bytes(const epc_read_file *file);
 
-/// Whether reads pass by the page cache; false once the file system has refused that.
+/// Whether reads pass by the page cache; false where that was not asked for, or was refused.
 bool epc_read_file_is_direct(const epc_read_file *file);
 
 /// Bytes of memory that a range needs: it is widened to whole blocks at both ends. 0 where the range
@@ -52,37 +53,53 @@ typedef enum {
   EPC_READ_LATER,
 } epc_read_priority;
 
-/// Threads that read.
+/// Threads that read, and threads that work on what was read.
 typedef struct epc_reader epc_reader;
 
 /// A request.
 typedef struct epc_read epc_read;
 
+/// Bytes `offset` up to `offset + length` of a file. `memory` is aligned to EPC_READ_ALIGNMENT, has room
+/// for `epc_read_room` bytes and stays until the request is released.
+typedef struct {
+  epc_read_file *file;
+  uint64_t offset, length;
+  void *memory;
+  uint64_t room;
+} epc_read_range;
+
+/// What to do once all is read: tasks 0 up to `count`, which several threads may do at once.
+typedef struct {
+  size_t count;
+  void (*run)(void *context, size_t task);
+  void *context;
+} epc_read_work;
+
 /// How a request stands.
 typedef enum {
   EPC_READ_PENDING,
+  /// All is read and all tasks are done.
   EPC_READ_DONE,
-  /// See `epc_read_error`.
+  /// See `epc_read_error`; no task was begun.
   EPC_READ_FAILED,
 } epc_read_state;
 
-/// Starts threads, at least one. Returns null and sets `*error` to an errno.
-epc_reader *epc_reader_create(size_t threads, int *error);
+/// Starts threads that read, at least one, and as many as wanted that work. Returns null and sets
+/// `*error` to an errno.
+epc_reader *epc_reader_create(size_t threads, size_t workers, int *error);
 
 /// Drops all requests that have not begun, waits for the others and ends the threads. Requests must
 /// have been released before.
 void epc_reader_destroy(epc_reader *reader);
 
-/// Asks for `length` bytes from `offset` on. `memory` is aligned to EPC_READ_ALIGNMENT and has room
-/// for `epc_read_room` bytes; it must stay until the request is released.
+/// Asks for ranges, perhaps none, and for work, which needs a reader with threads for it.
 ///
-/// Returns null where the range is not in the file, the memory does not fit it, or there is no memory
-/// for the request.
-epc_read *epc_reader_submit(epc_reader *reader, epc_read_file *file, uint64_t offset,
-                            uint64_t length, void *memory, uint64_t room,
-                            epc_read_priority priority);
+/// Returns null where a range is not in its file, its memory does not fit it, work has nobody to do it,
+/// or there is no memory for the request.
+epc_read *epc_reader_submit(epc_reader *reader, const epc_read_range *ranges, size_t count,
+                            epc_read_work work, epc_read_priority priority);
 
-/// Moves a request that has not begun up to a higher priority.
+/// Moves a request up to a higher priority.
 void epc_reader_hurry(epc_reader *reader, epc_read *read, epc_read_priority priority);
 
 /// How a request stands now.
@@ -92,11 +109,15 @@ epc_read_state epc_reader_state(epc_reader *reader, epc_read *read);
 /// is none to wait for.
 size_t epc_reader_wait(epc_reader *reader, epc_read *const *reads, size_t count);
 
-/// Why a request failed: an errno, or 0 where the file ended early; and where in the file.
-int epc_reader_error(epc_reader *reader, epc_read *read, uint64_t *offset);
+/// Why a request failed: an errno, or 0 where the file ended early; which of its ranges, and where in the
+/// file.
+int epc_reader_error(epc_reader *reader, epc_read *read, size_t *range, uint64_t *offset);
 
-/// Gives a request up: pieces not begun are dropped, those being read waited for. The memory is the
-/// caller's again when this returns.
+/// Drops pieces and tasks that have not begun. The request fails, with ECANCELED, when the others are over.
+void epc_reader_cancel(epc_reader *reader, epc_read *read);
+
+/// Gives a request up: pieces and tasks not begun are dropped, the others waited for. Memory and context
+/// are the caller's again when this returns.
 void epc_reader_release(epc_reader *reader, epc_read *read);
 
 /// Bytes read so far, by all requests.

@@ -1,8 +1,9 @@
-// Attention over threads: a task makes a few queries of one sequence that read the same keys.
+// Attention over threads: a task makes a few queries of one sequence that read the same keys, or, where
+// there are many rows, one head.
 #include <math.h>
 #include <string.h>
 
-#include "blocks.h"
+#include "attention.h"
 
 enum {
   /// Queries of a task, so that keys read from the cache are used as often.
@@ -10,24 +11,6 @@ enum {
   /// Heads of a task for one row, so that there are tasks for all threads.
   DECODE_HEADS = 8,
 };
-
-typedef struct {
-  epc_pool *pool;
-  const epc_kernels *kernels;
-  const epc_span *spans;
-  size_t count;
-  size_t heads, key_heads;
-  /// Elements of a query's parts, and of what is read.
-  size_t sizes[2];
-  size_t value_size;
-  double scale;
-  size_t window, chunk, selected;
-  double softcap;
-  const float *sinks;
-  /// MLA: elements of a query before it is absorbed, and what makes keys and values of a latent.
-  size_t nope, up_value_size;
-  const float *up;
-} job;
 
 /// How a sequence is cut into tasks.
 typedef struct {
@@ -37,7 +20,7 @@ typedef struct {
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-static cut cut_of(const job *job, const epc_span *span) {
+static cut cut_of(const epc_attention_job *job, const epc_span *span) {
   const size_t group = job->heads / job->key_heads;
   cut c;
   c.rows = least(span->rows, QUERIES);
@@ -48,21 +31,11 @@ static cut cut_of(const job *job, const epc_span *span) {
   return c;
 }
 
-static size_t tasks_of(const job *job, const epc_span *span) {
+static size_t tasks_of(const epc_attention_job *job, const epc_span *span) {
   if (span->rows == 0) return 0;
+  if (epc_is_blocked(job, span)) return job->heads;
   const cut c = cut_of(job, span);
   return job->key_heads * c.head_blocks * c.row_blocks;
-}
-
-/// The first position that a row sees.
-static size_t first_seen(const job *job, size_t position) {
-  if (job->selected > 0) return 0;
-  size_t first = 0;
-  if (job->window > 0 && position + 1 > job->window) first = position + 1 - job->window;
-  if (job->chunk > 0 && position / job->chunk * job->chunk > first) {
-    first = position / job->chunk * job->chunk;
-  }
-  return first;
 }
 
 /// Bars all positions that are not selected.
@@ -79,10 +52,10 @@ static void keep_selected(const int32_t *selection, size_t selected, size_t posi
 
 /// Turns the scores of one row, which begin with position `from`, into weights; 0 for what it does
 /// not see.
-static void weigh(const job *job, const epc_span *span, size_t row, size_t head, size_t from,
+static void weigh(const epc_attention_job *job, const epc_span *span, size_t row, size_t head, size_t from,
                   size_t to, float *scores, uint8_t *marks) {
   const size_t position = span->first_position + row;
-  const size_t first = first_seen(job, position);
+  const size_t first = epc_first_seen(job, position);
   float *seen = scores + (first - from);
   const size_t count = position + 1 - first;
   if (job->softcap > 0) {
@@ -99,12 +72,12 @@ static void weigh(const job *job, const epc_span *span, size_t row, size_t head,
 }
 
 /// Floats of a task's room, for sequences of up to `end` positions.
-static size_t room_of(const job *job, size_t end) {
+static size_t room_of(const epc_attention_job *job, size_t end) {
   const size_t absorbed = job->up == NULL ? 0 : 2 * QUERIES * job->sizes[0];
   return QUERIES * end + absorbed + end / 4 + 32;
 }
 
-static void absorb(const job *job, const epc_span *span, const size_t *rows, const size_t *heads,
+static void absorb(const epc_attention_job *job, const epc_span *span, const size_t *rows, const size_t *heads,
                    size_t count, float *absorbed) {
   const size_t rank = job->sizes[0];
   for (size_t i = 0; i < count;) {
@@ -132,7 +105,7 @@ static void absorb(const job *job, const epc_span *span, const size_t *rows, con
 }
 
 /// Makes values of what was read of the latents.
-static void make_values(const job *job, const epc_span *span, const size_t *rows,
+static void make_values(const epc_attention_job *job, const epc_span *span, const size_t *rows,
                         const size_t *heads, size_t count, const float *mixed) {
   const size_t rank = job->sizes[0];
   for (size_t i = 0; i < count; i++) {
@@ -155,9 +128,13 @@ static void make_values(const job *job, const epc_span *span, const size_t *rows
 }
 
 static void attend(void *context, size_t index, size_t worker) {
-  const job *job = context;
+  const epc_attention_job *job = context;
   const epc_span *span = job->spans;
   while (index >= tasks_of(job, span)) index -= tasks_of(job, span++);
+  if (epc_is_blocked(job, span)) {
+    epc_attend_blocked(job, span, index, epc_pool_scratch(job->pool, worker, 0));
+    return;
+  }
   const cut c = cut_of(job, span);
   const size_t group = job->heads / job->key_heads;
   const size_t row_block = index / (job->key_heads * c.head_blocks);
@@ -176,7 +153,7 @@ static void attend(void *context, size_t index, size_t worker) {
       heads[count++] = h;
     }
   }
-  const size_t from = first_seen(job, span->first_position + first_row);
+  const size_t from = epc_first_seen(job, span->first_position + first_row);
   const size_t to = span->first_position + end_row;
   float *scores = epc_pool_scratch(job->pool, worker, 0);
   float *absorbed = scores + QUERIES * to;
@@ -224,16 +201,19 @@ static void attend(void *context, size_t index, size_t worker) {
   if (job->up != NULL) make_values(job, span, rows, heads, count, mixed);
 }
 
-static bool run(job *job) {
-  size_t end = 0;
+static bool run(epc_attention_job *job) {
+  size_t bytes = 0;
   size_t tasks = 0;
   for (size_t i = 0; i < job->count; i++) {
-    const size_t last = job->spans[i].first_position + job->spans[i].rows;
-    if (last > end) end = last;
-    tasks += tasks_of(job, &job->spans[i]);
+    const epc_span *span = &job->spans[i];
+    const size_t needed = epc_is_blocked(job, span)
+                              ? epc_blocked_room(job, span)
+                              : room_of(job, span->first_position + span->rows) * sizeof(float);
+    if (needed > bytes) bytes = needed;
+    tasks += tasks_of(job, span);
   }
   for (size_t w = 0; w < epc_pool_threads(job->pool); w++) {
-    if (epc_pool_scratch(job->pool, w, room_of(job, end) * sizeof(float)) == NULL) return false;
+    if (epc_pool_scratch(job->pool, w, bytes) == NULL) return false;
   }
   epc_pool_run(job->pool, tasks, attend, job);
   return true;
@@ -241,7 +221,7 @@ static bool run(job *job) {
 
 bool epc_attention_run(epc_pool *pool, epc_level level, const epc_attention *attention,
                        const float *sinks, const epc_span *spans, size_t count) {
-  job job = {
+  epc_attention_job job = {
       .pool = pool,
       .kernels = epc_kernels_of(level),
       .spans = spans,
@@ -263,7 +243,7 @@ bool epc_attention_run(epc_pool *pool, epc_level level, const epc_attention *att
 bool epc_latent_attention_run(epc_pool *pool, epc_level level,
                               const epc_latent_attention *attention, const float *up,
                               const epc_span *spans, size_t count) {
-  job job = {
+  epc_attention_job job = {
       .pool = pool,
       .kernels = epc_kernels_of(level),
       .spans = spans,

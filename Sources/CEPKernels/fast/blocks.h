@@ -17,8 +17,8 @@ enum {
   EPC_MICRO_GROUP = 32,
   /// Inputs in between going back to the result for floats: the block of weights stays in the
   /// first-level cache for all rows.
-  EPC_BLOCK_F32 = 256,
-  EPC_BLOCK_BF16 = 512,
+  EPC_BLOCK_F32 = 128,
+  EPC_BLOCK_BF16 = 1024,
 };
 
 /// A block of a panel's weights, `[inputs, width]`, and the rows it is multiplied with.
@@ -43,8 +43,9 @@ typedef struct {
   bool is_first;
   /// A scale for each output, for formats that have them.
   const float *scales;
-  /// Memory that will be read next.
+  /// Memory that will be read next, and how many lines of it.
   const char *next;
+  size_t next_lines;
 } epc_block;
 
 /// Scaled dot products of queries and keys, each of one or two parts.
@@ -96,6 +97,9 @@ typedef struct {
   void (*mix)(const epc_mixture *mixture);
   /// Weights that sum to 1, with one more logit that carries nothing; -infinity weighs 0.
   void (*softmax)(float *x, size_t count, const float *sink);
+  /// Weights of a few more scores: e to the power of each less the largest so far, which with the sum
+  /// of weights is brought up to date. Returns what former weights are to be multiplied with.
+  float (*weigh)(float *x, size_t count, float *most, float *sum);
   /// For gates with SiLU or a slope.
   void (*glu)(const epc_glu *glu, const float *gate, const float *up, size_t count, float *y);
   /// One vector; `squares` as for `epc_ref_norm`.
@@ -104,8 +108,6 @@ typedef struct {
                float *y);
   /// Brings a head's state up to date and reads it. `added` is room for a value.
   void (*recur)(const epc_recurrence *recurrence, float *state, float *added, float *y);
-  /// The nearest bf16 of each real.
-  void (*to_bf16)(const float *x, size_t count, uint16_t *y);
   /// Multiply and add reals, bf16 and bytes in registers; return how many operations they did.
   double (*rates[3])(size_t steps);
 } epc_kernels;
@@ -117,8 +119,13 @@ extern const epc_kernels epc_kernels_avx512;
 extern const epc_kernels epc_kernels_vnni;
 #endif
 
-/// `bf16` for EPC_LEVEL_AMX, whose rows are prepared in row-major order.
+/// `bf16` for EPC_LEVEL_AMX, whose rows are prepared by `epc_prepare_tiles`.
 void epc_block_tiles(const epc_block *block);
+
+/// Rows `first` up to `end` of a matrix of `rows` rows as tiles: 16 rows by 32 inputs, so that a tile
+/// lies in one piece; those of the same 16 rows lie one after the other.
+void epc_prepare_tiles(epc_format format, const float *x, size_t x_stride, const int32_t *index,
+                       size_t in, size_t rows, size_t first, size_t end, void *prepared);
 
 /// The rate of `epc_block_tiles` as `rates` have it.
 double epc_multiply_tiles(size_t steps);
@@ -128,6 +135,13 @@ const epc_kernels *epc_kernels_of(epc_level level);
 
 /// Inputs rounded up to what a format holds.
 size_t epc_padded_inputs(epc_format format, size_t in);
+
+/// What rows are multiplied with before they are rounded to bf16, and scales before they are kept.
+/// Elements of EPC_FORMAT_FP8 are taken for numbers 2^-120 of their size, and dot products take what is
+/// below 2^-126 for zero: either makes up for half of that.
+static inline float epc_half_factor(epc_format format) {
+  return format == EPC_FORMAT_FP8 ? 0x1p60f : 1;
+}
 
 /// Inputs that share a scale, for formats that have them.
 size_t epc_scaled_inputs(epc_format format);
@@ -142,9 +156,8 @@ size_t epc_panel_width(size_t out, size_t panel);
 size_t epc_prepared_bytes(epc_format format, size_t in);
 
 /// Rows of a matrix, ordered for kernels: blocks of up to EPC_ROWS rows as `epc_row_blocks` cuts
-/// them, and in a block input by input, or row by row for tiles. `row` is room for a row of padded
-/// inputs.
-void epc_prepare(const epc_kernels *kernels, epc_format format, bool for_tiles, const float *x, size_t x_stride, const int32_t *index,
+/// them, and in a block input by input. `row` is room for a row of padded inputs.
+void epc_prepare(epc_format format, const float *x, size_t x_stride, const int32_t *index,
                  size_t in, size_t rows, size_t first_block, size_t end_block, float *row,
                  void *prepared);
 

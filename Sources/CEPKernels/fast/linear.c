@@ -1,11 +1,23 @@
-// Matrix products over threads: rows are prepared once, then every task makes the outputs of one panel
-// of one matrix for all rows that meet it.
+// Matrix products over threads: rows are prepared once, then every task makes the outputs of a few
+// panels of one matrix for all rows that meet it.
 #include <string.h>
 
 #include "blocks.h"
 
-/// How far ahead of where they are read weights are asked for, when few rows leave no time to wait.
-enum { AHEAD = 4096 };
+enum {
+  /// How far ahead of where they are read weights are asked for, when few rows leave no time to wait.
+  AHEAD = 8192,
+  LINE = 64,
+  /// Panels of a task whose rows do not stay in the second-level cache from one panel to the next.
+  SPAN = 4,
+  /// Rows in tiles that are multiplied together: as many as stay in the second-level cache.
+  CHUNK = 256,
+};
+
+/// Rows of a group that tasks make together.
+typedef struct {
+  uint32_t group, first, end;
+} chunk;
 
 typedef struct {
   epc_pool *pool;
@@ -19,8 +31,10 @@ typedef struct {
   char *prepared;
   float *y;
   size_t panels;
-  /// The groups that have rows.
-  uint32_t *active;
+  /// Panels of a task, and tasks of a matrix.
+  size_t span, tasks;
+  /// The rows of all groups that have some.
+  chunk *chunks;
   size_t matrix_bytes, row_bytes;
   /// Tasks that a batch's rows are prepared in.
   size_t pieces;
@@ -42,7 +56,7 @@ const epc_kernels *epc_kernels_of(epc_level level) {
 
 size_t epc_linear_scratch(const epc_linear *linear, size_t rows) {
   return rows * linear->batch * epc_prepared_bytes(linear->format, linear->in) +
-         linear->groups * sizeof(uint32_t) + 64;
+         (linear->groups + rows / CHUNK) * sizeof(chunk) + 64;
 }
 
 /// The rows of a group.
@@ -53,6 +67,21 @@ static size_t group_start(const epc_linear *l, size_t group) {
 static size_t group_end(const run *run, size_t group) {
   const epc_linear *l = run->linear;
   return l->group_ends == NULL ? run->rows : (size_t)l->group_ends[group];
+}
+
+/// Lists the rows of all groups; tiles begin with every 16th row, so their rows may be cut.
+static size_t cut(const run *run) {
+  const epc_linear *l = run->linear;
+  size_t count = 0;
+  for (size_t g = 0; g < l->groups; g++) {
+    const size_t end = group_end(run, g);
+    for (size_t first = group_start(l, g); first < end;) {
+      const size_t next = run->has_tiles && end - first > CHUNK ? first + CHUNK : end;
+      run->chunks[count++] = (chunk){(uint32_t)g, (uint32_t)first, (uint32_t)next};
+      first = next;
+    }
+  }
+  return count;
 }
 
 /// Room for one row with its padding.
@@ -84,15 +113,19 @@ static void prepare(void *context, size_t index, size_t worker) {
     const size_t blocks = epc_row_blocks(rows);
     const size_t first = from > before ? from - before : 0;
     const size_t end = to - before < blocks ? to - before : blocks;
-    if (first < end) {
-      epc_prepare(run->kernels, l->format, run->has_tiles, x + start * x_stride, x_stride, x_index, l->in, rows, first, end, row,
+    if (first < end && run->has_tiles) {
+      epc_prepare_tiles(l->format, x + start * x_stride, x_stride, x_index, l->in, rows,
+                        rows * first / blocks, rows * end / blocks,
+                        prepared + start * run->row_bytes);
+    } else if (first < end) {
+      epc_prepare(l->format, x + start * x_stride, x_stride, x_index, l->in, rows, first, end, row,
                   prepared + start * run->row_bytes);
     }
     before += blocks;
   }
 }
 
-/// The blocks of a panel one after the other, `inputs` inputs each.
+/// A panel, and the block of it that is multiplied next.
 typedef struct {
   const run *run;
   epc_block block;
@@ -108,24 +141,44 @@ static void multiply_bf16(const panel *p) {
   }
 }
 
-static void multiply_plain(panel *p, bool is_f32) {
-  const run *run = p->run;
+static bool has_few_rows(const panel *p) {
+  // A tile of rows reads weights once, from one end to the other.
+  return p->block.rows <= (p->run->has_tiles ? 16 : 2 * EPC_ROWS);
+}
+
+/// Floats or bf16: blocks of inputs that stay in the caches, and for each the panels.
+static void multiply_plain(panel *panels, size_t count) {
+  const run *run = panels->run;
+  const bool is_f32 = run->linear->format == EPC_FORMAT_F32;
   const size_t padded = epc_padded_inputs(run->linear->format, run->linear->in);
-  // Few rows read weights once, from one end to the other.
   const size_t most = is_f32 ? EPC_BLOCK_F32 : EPC_BLOCK_BF16;
-  const size_t step = p->block.rows <= EPC_ROWS ? padded : most;
+  const bool is_whole = panels->block.rows <= EPC_ROWS || (run->has_tiles && has_few_rows(panels));
+  const size_t step = is_whole ? padded : most;
   const size_t size = is_f32 ? 4 : 2;
   for (size_t k = 0; k < padded; k += step) {
-    p->block.inputs = padded - k < step ? padded - k : step;
-    p->block.weights = p->weights + k * size * p->width;
-    p->block.offset = k * size;
-    p->block.is_first = k == 0;
-    const size_t ahead = p->block.rows <= 2 * EPC_ROWS ? AHEAD : p->block.inputs * size * p->width;
-    p->block.next = (const char *)p->block.weights + ahead;
-    if (is_f32) {
-      run->kernels->f32(&p->block);
-    } else {
-      multiply_bf16(p);
+    const size_t inputs = padded - k < step ? padded - k : step;
+    for (size_t i = 0; i < count; i++) {
+      panel *p = panels + i;
+      p->block.inputs = inputs;
+      p->block.weights = p->weights + k * size * p->width;
+      p->block.offset = k * size;
+      p->block.is_first = k == 0;
+      if (has_few_rows(p)) {
+        p->block.next = (const char *)p->block.weights + AHEAD;
+        p->block.next_lines = inputs * size * p->width / LINE;
+      } else if (i + 1 < count) {
+        p->block.next = p[1].weights + k * size * p[1].width;
+        p->block.next_lines = inputs * size * p[1].width / LINE;
+      } else {
+        // Beyond the last block there is the next task's panel, most of the time.
+        p->block.next = panels->weights + (k + inputs) * size * p->width;
+        p->block.next_lines = inputs * size * p->width / LINE;
+      }
+      if (is_f32) {
+        run->kernels->f32(&p->block);
+      } else {
+        multiply_bf16(p);
+      }
     }
   }
 }
@@ -143,7 +196,8 @@ static void multiply_groups(panel *p) {
     p->block.is_first = g == 0;
     p->block.inputs = EPC_GROUP;
     p->block.scales = (const float *)group;
-    p->block.next = (const char *)group + (p->block.rows <= 2 * EPC_ROWS ? AHEAD : bytes);
+    p->block.next = (const char *)group + (has_few_rows(p) ? AHEAD : bytes);
+    p->block.next_lines = (bytes + LINE - 1) / LINE;
     if (format == EPC_FORMAT_INT8) {
       p->block.weights = group + 4 * p->width;
       p->block.offset = g * (2 * EPC_GROUP + 8);
@@ -176,43 +230,52 @@ static void multiply_groups(panel *p) {
 static void multiply(void *context, size_t index, size_t worker) {
   const run *run = context;
   const epc_linear *l = run->linear;
-  const size_t number = index % run->panels;
-  size_t matrix = index / run->panels;
+  const size_t from = index % run->tasks * run->span;
+  const size_t to = from + run->span < run->panels ? from + run->span : run->panels;
+  size_t matrix = index / run->tasks;
   const size_t batch = matrix % l->batch;
-  const size_t group = run->active[matrix / l->batch];
-  const size_t start = group_start(l, group);
-  const size_t rows = group_end(run, group) - start;
-  matrix = group * l->batch + batch;
-  const size_t width = epc_panel_width(l->out, number);
-  const size_t first = number * EPC_PANEL;
-  const size_t kept = l->out - first < width ? l->out - first : width;
+  const chunk *c = &run->chunks[matrix / l->batch];
+  const size_t start = c->first;
+  const size_t rows = c->end - c->first;
+  matrix = c->group * l->batch + batch;
   const size_t y_stride = l->batch * l->out;
-  float *y = run->y + start * y_stride + batch * l->out + first;
-  // A panel that is padded is made elsewhere and copied.
-  float *sums = kept == width ? y : epc_pool_scratch(run->pool, worker, rows * width * 4);
-  const size_t sums_stride = kept == width ? y_stride : width;
-  panel p = {
-      .run = run,
-      .width = width,
-      .weights = (const char *)l->weights + matrix * run->matrix_bytes +
-                 epc_panel_offset(l->format, l->in, number),
-      .block = {.vectors = width / EPC_LANES,
-                .stride = width,
-                .rows = rows,
-                .prepared = run->prepared + (batch * run->rows + start) * run->row_bytes,
-                .row_bytes = run->row_bytes,
-                .sums = sums,
-                .sums_stride = sums_stride},
-  };
-  if (l->format == EPC_FORMAT_F32 || l->format == EPC_FORMAT_BF16) {
-    multiply_plain(&p, l->format == EPC_FORMAT_F32);
-  } else {
-    multiply_groups(&p);
+  float *y = run->y + start * y_stride + batch * l->out;
+  panel panels[SPAN];
+  for (size_t i = 0; i < to - from; i++) {
+    const size_t first = (from + i) * EPC_PANEL;
+    const size_t width = epc_panel_width(l->out, from + i);
+    // The last panel, if it is padded, is made elsewhere and copied.
+    const bool is_whole = first + width <= l->out;
+    panels[i] = (panel){
+        .run = run,
+        .width = width,
+        .weights = (const char *)l->weights + matrix * run->matrix_bytes +
+                   epc_panel_offset(l->format, l->in, from + i),
+        .block = {.vectors = width / EPC_LANES,
+                  .stride = width,
+                  .rows = rows,
+                  .prepared = run->prepared + (batch * run->rows + start) * run->row_bytes,
+                  .row_bytes = run->row_bytes,
+                  .sums = is_whole ? y + first
+                                   : epc_pool_scratch(run->pool, worker, rows * width * 4),
+                  .sums_stride = is_whole ? y_stride : width},
+    };
   }
-  const float *bias = l->bias == NULL ? NULL : l->bias + matrix * l->out + first;
-  for (size_t r = 0; r < rows && (bias != NULL || sums != y); r++) {
-    for (size_t o = 0; o < kept; o++) {
-      y[r * y_stride + o] = sums[r * sums_stride + o] + (bias == NULL ? 0 : bias[o]);
+  if (l->format == EPC_FORMAT_F32 || l->format == EPC_FORMAT_BF16) {
+    multiply_plain(panels, to - from);
+  } else {
+    for (size_t i = 0; i < to - from; i++) multiply_groups(panels + i);
+  }
+  for (size_t i = 0; i < to - from; i++) {
+    const size_t first = (from + i) * EPC_PANEL;
+    const size_t kept = l->out - first < EPC_PANEL ? l->out - first : EPC_PANEL;
+    const epc_block *block = &panels[i].block;
+    const float *bias = l->bias == NULL ? NULL : l->bias + matrix * l->out + first;
+    for (size_t r = 0; r < rows && (bias != NULL || block->sums != y + first); r++) {
+      for (size_t o = 0; o < kept; o++) {
+        y[r * y_stride + first + o] =
+            block->sums[r * block->sums_stride + o] + (bias == NULL ? 0 : bias[o]);
+      }
     }
   }
 }
@@ -230,7 +293,8 @@ bool epc_linear_run(epc_pool *pool, epc_level level, const epc_linear *linear, c
   run run = {
       .pool = pool,
       .kernels = epc_kernels_of(level),
-      .has_tiles = level == EPC_LEVEL_AMX,
+      .has_tiles = level == EPC_LEVEL_AMX && (linear->format == EPC_FORMAT_BF16 ||
+                                              linear->format == EPC_FORMAT_FP8),
       .linear = linear,
       .x = x,
       .x_index = x_index,
@@ -248,11 +312,12 @@ bool epc_linear_run(epc_pool *pool, epc_level level, const epc_linear *linear, c
   } else {
     epc_pool_run(pool, linear->batch * run.pieces, prepare, &run);
   }
-  run.active = (uint32_t *)(run.prepared + rows * linear->batch * run.row_bytes);
-  size_t active = 0;
-  for (size_t g = 0; g < linear->groups; g++) {
-    if (group_end(&run, g) > group_start(linear, g)) run.active[active++] = (uint32_t)g;
-  }
-  epc_pool_run(pool, active * linear->batch * run.panels, multiply, &run);
+  // Many rows of many inputs are read once for a few panels, as long as there are tasks for all.
+  const size_t bytes = (rows < CHUNK ? rows : CHUNK) * run.row_bytes;
+  run.span = bytes > (1 << 19) && run.panels >= 2 * SPAN * threads ? SPAN : 1;
+  run.tasks = (run.panels + run.span - 1) / run.span;
+  run.chunks = (chunk *)(run.prepared + rows * linear->batch * run.row_bytes);
+  const size_t count = cut(&run);
+  epc_pool_run(pool, count * linear->batch * run.tasks, multiply, &run);
   return true;
 }

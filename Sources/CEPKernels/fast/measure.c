@@ -57,7 +57,7 @@ static void read_piece(void *context, size_t index, size_t worker) {
   const size_t bytes = r->bytes - index * PIECE < PIECE ? r->bytes - index * PIECE : PIECE;
   uint64_t sums[8] = {0};
   for (size_t i = 0; i + 64 <= bytes; i += 64) {
-    __builtin_prefetch(piece + i + 4096, 0, 2);
+    __builtin_prefetch(piece + i + 8192, 0, 3);
     for (size_t k = 0; k < 8; k++) sums[k] ^= ((const uint64_t *)(piece + i))[k];
   }
   uint64_t all = 0;

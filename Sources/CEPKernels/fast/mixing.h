@@ -3,13 +3,15 @@
 // Sums over the elements of a vector run in 16 lanes by index and are then added up in halves, so they
 // do not depend on what is computed beside them.
 
+typedef float half_lanes __attribute__((vector_size(32)));
+typedef float quarter_lanes __attribute__((vector_size(16)));
+
 ALWAYS float sum_of_lanes(const lanes *x) {
-  float part[16];
-  memcpy(part, x, sizeof(part));
-  UNROLL for (int width = 8; width > 0; width /= 2) {
-    UNROLL for (int i = 0; i < width; i++) part[i] += part[i + width];
-  }
-  return part[0];
+  const half_lanes half = __builtin_shufflevector(*x, *x, 0, 1, 2, 3, 4, 5, 6, 7) +
+                          __builtin_shufflevector(*x, *x, 8, 9, 10, 11, 12, 13, 14, 15);
+  const quarter_lanes quarter = __builtin_shufflevector(half, half, 0, 1, 2, 3) +
+                                __builtin_shufflevector(half, half, 4, 5, 6, 7);
+  return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
 }
 
 /// e to the power of each lane, to within 2 units in the last place; the method is Cephes'.
@@ -167,6 +169,31 @@ static void softmax(float *x, size_t count, const float *sink) {
   for (size_t i = 0; i < count; i++) x[i] *= factor;
 }
 
+static float weigh(float *x, size_t count, float *most, float *sum) {
+  float now = *most;
+  for (size_t i = 0; i < count; i++) now = x[i] > now ? x[i] : now;
+  lanes sums = {0};
+  for (size_t i = 0; i < count; i += 16) {
+    const size_t left = count - i < 16 ? count - i : 16;
+    float part[16];
+    for (size_t k = left; k < 16; k++) part[k] = -__builtin_inff();
+    memcpy(part, x + i, left * sizeof(float));
+    lanes weight = *(lanes_in_memory *)part - now;
+    const whole is_out = weight == -__builtin_inff();
+    exp_of_lanes(&weight);
+    weight = (lanes)((whole)weight & ~is_out);
+    sums += weight;
+    memcpy(part, &weight, sizeof(part));
+    memcpy(x + i, part, left * sizeof(float));
+  }
+  lanes change = (lanes){0} + (*most - now);
+  exp_of_lanes(&change);
+  const float factor = *most == -__builtin_inff() ? 0 : change[0];
+  *sum = *sum * factor + sum_of_lanes(&sums);
+  *most = now;
+  return factor;
+}
+
 static void glu(const epc_glu *glu, const float *gate, const float *up, size_t count, float *y) {
   const float limit = glu->has_limit ? (float)glu->limit : __builtin_inff();
   const float slope = glu->has_slope ? (float)glu->slope : 1;
@@ -250,15 +277,6 @@ static void recur(const epc_recurrence *r, float *state, float *added, float *y)
     }
   }
   for (size_t j = 0; j < m; j++) y[j] *= r->scale;
-}
-
-/// The nearest bf16 of each real, ties to even; a NaN stays one.
-static void to_bf16(const float *x, size_t count, uint16_t *y) {
-  for (size_t i = 0; i < count; i++) {
-    const uint32_t bits = ((const uint32_t *)x)[i];
-    const uint32_t nearest = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    y[i] = (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? (bits >> 16 | 0x40) : nearest);
-  }
 }
 
 /// As many products as registers allow, for a while: the rate that kernels are measured by.

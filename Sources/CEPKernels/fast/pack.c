@@ -68,8 +68,7 @@ static void pack_group(epc_format format, const float *x, size_t width, size_t l
   const float most = most_of(x, EPC_GROUP);
   float scale = most / (format == EPC_FORMAT_INT8 ? 127 : 448);
   if (!(scale >= 0x1p-100f)) scale = 0x1p-100f;
-  // bf16 reads the exponent of an 8-bit float 120 too small.
-  const float kept = format == EPC_FORMAT_FP8 ? scale * 0x1p120f : scale;
+  const float kept = scale * epc_half_factor(format);
   memcpy(group + 4 * lane, &kept, sizeof(kept));
   for (size_t k = 0; k < EPC_GROUP; k++) {
     uint8_t *four = elements + (k / 4 * width + lane) * 4;
@@ -95,7 +94,8 @@ static void unpack_group(epc_format format, const uint8_t *group, size_t width, 
     }
     const uint8_t *four = elements + (k / 4 * width + lane) * 4;
     x[k] = format == EPC_FORMAT_INT8 ? (float)(four[k % 4] - 128) * scale
-                                     : epc_from_fp8(four[fp8_place[k % 4]]) * (scale * 0x1p-120f);
+                                     : epc_from_fp8(four[fp8_place[k % 4]]) *
+                                           (scale / epc_half_factor(format));
   }
 }
 

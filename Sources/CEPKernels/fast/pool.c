@@ -1,4 +1,5 @@
-// A pool of threads that share out tasks by a counter.
+// A pool of threads that share out tasks: each begins with a range of its own, so that what lies side by
+// side in memory is read by one thread, and then helps the others.
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -17,6 +18,8 @@
 enum { SPINS = 4000 };
 
 typedef struct {
+  /// The next task of this worker's range, by whoever takes it.
+  _Alignas(64) atomic_size_t next;
   epc_pool *pool;
   size_t worker;
   pthread_t thread;
@@ -36,7 +39,6 @@ struct epc_pool {
   void *context;
   size_t count;
   _Alignas(64) _Atomic uint64_t gate;
-  _Alignas(64) atomic_size_t next;
   _Alignas(64) atomic_size_t left;
   _Alignas(64) atomic_bool ends;
   pthread_mutex_t mutex;
@@ -46,11 +48,16 @@ struct epc_pool {
 };
 
 static void work(epc_pool *pool, size_t worker) {
-  const size_t count = pool->count;
-  for (;;) {
-    const size_t index = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-    if (index >= count) return;
-    pool->task(pool->context, index, worker);
+  const size_t threads = pool->threads;
+  for (size_t i = 0; i < threads; i++) {
+    const size_t owner = (worker + i) % threads;
+    const size_t end = pool->count * (owner + 1) / threads;
+    for (;;) {
+      const size_t index =
+          atomic_fetch_add_explicit(&pool->workers[owner].next, 1, memory_order_relaxed);
+      if (index >= end) break;
+      pool->task(pool->context, index, worker);
+    }
   }
 }
 
@@ -108,7 +115,6 @@ epc_pool *epc_pool_create(size_t threads) {
   pool->context = NULL;
   pool->count = 0;
   atomic_init(&pool->gate, 0);
-  atomic_init(&pool->next, 0);
   atomic_init(&pool->left, 0);
   atomic_init(&pool->ends, false);
   atomic_init(&pool->sleepers, 0);
@@ -116,6 +122,7 @@ epc_pool *epc_pool_create(size_t threads) {
   pthread_cond_init(&pool->begun, NULL);
   for (size_t i = 0; i < threads; i++) {
     pool->workers[i] = (worker){.pool = pool, .worker = i, .scratch = NULL, .bytes = 0};
+    atomic_init(&pool->workers[i].next, 0);
     if (i > 0 && pthread_create(&pool->workers[i].thread, NULL, serve, &pool->workers[i]) != 0) {
       pool->threads = i;
       epc_pool_destroy(pool);
@@ -144,7 +151,10 @@ void epc_pool_run(epc_pool *pool, size_t count, epc_task task, void *context) {
   pool->task = task;
   pool->context = context;
   pool->count = count;
-  atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+  for (size_t i = 0; i < pool->threads; i++) {
+    const size_t first = count * i / pool->threads;
+    atomic_store_explicit(&pool->workers[i].next, first, memory_order_relaxed);
+  }
   if (pool->threads == 1 || count == 1) {
     work(pool, 0);
     return;

@@ -67,8 +67,10 @@ static void prepare_row(epc_format format, const float *x, size_t padded, size_t
     for (size_t k = 0; k < padded; k++) to[k * rows] = x[k];
   } else if (format == EPC_FORMAT_BF16 || format == EPC_FORMAT_FP8) {
     uint32_t *to = (uint32_t *)block + r;
+    const float factor = epc_half_factor(format);
     for (size_t k = 0; k < padded; k += 2) {
-      to[k / 2 * rows] = (uint32_t)epc_to_bf16(x[k]) | (uint32_t)epc_to_bf16(x[k + 1]) << 16;
+      to[k / 2 * rows] = (uint32_t)epc_to_bf16(x[k] * factor) |
+                         (uint32_t)epc_to_bf16(x[k + 1] * factor) << 16;
     }
   } else {
     const size_t count = epc_scaled_inputs(format);
@@ -81,7 +83,7 @@ static void prepare_row(epc_format format, const float *x, size_t padded, size_t
   }
 }
 
-void epc_prepare(const epc_kernels *kernels, epc_format format, bool for_tiles, const float *x, size_t x_stride, const int32_t *index,
+void epc_prepare(epc_format format, const float *x, size_t x_stride, const int32_t *index,
                  size_t in, size_t rows, size_t first_block, size_t end_block, float *row,
                  void *prepared) {
   const size_t blocks = epc_row_blocks(rows);
@@ -97,12 +99,8 @@ void epc_prepare(const epc_kernels *kernels, epc_format format, bool for_tiles, 
         memset(row + in, 0, (padded - in) * sizeof(float));
         from = row;
       }
-      if (for_tiles && (format == EPC_FORMAT_BF16 || format == EPC_FORMAT_FP8)) {
-        kernels->to_bf16(from, padded, (uint16_t *)((char *)prepared + r * row_bytes));
-      } else {
-        prepare_row(format, from, padded, end - first, r - first,
-                    (char *)prepared + first * row_bytes);
-      }
+      prepare_row(format, from, padded, end - first, r - first,
+                  (char *)prepared + first * row_bytes);
     }
   }
 }

@@ -200,9 +200,9 @@ const epc_kernels JOIN(epc_kernels_, LEVEL) = {
     .scores = scores,
     .mix = mix,
     .softmax = softmax,
+    .weigh = weigh,
     .glu = glu,
     .norm = norm,
     .recur = recur,
-    .to_bf16 = to_bf16,
     .rates = {multiply_reals, multiply_bf16, multiply_bytes},
 };

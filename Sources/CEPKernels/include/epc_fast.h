@@ -2,7 +2,8 @@
 //
 // Every result element is computed in an order of its own that depends on its operands alone: not on
 // how many rows are computed with it, how the work is split over threads, or what runs beside it. So
-// rows may be batched in any way without a bit changing. Levels differ from each other by rounding.
+// rows may be batched in any way without a bit changing. Levels differ from each other by rounding, and
+// so does attention of a sequence with at least 32 new rows from that with fewer.
 #ifndef EPC_FAST_H
 #define EPC_FAST_H
 

@@ -14,9 +14,9 @@ extern "C" {
 #endif
 
 // The version of this table. A library with another is refused.
-#define EPC_MPI_VERSION 1
+#define EPC_MPI_VERSION 2
 // The symbol by which a library gives out its table.
-#define EPC_MPI_SYMBOL "epc_mpi_table_v1"
+#define EPC_MPI_SYMBOL "epc_mpi_table_v2"
 
 // Functions return 0 or an error that `describe` puts into words. All are called from one thread.
 typedef struct epc_mpi_table {
@@ -43,6 +43,8 @@ typedef struct epc_mpi_table {
   int (*send)(int rank, const void *bytes, int64_t count);
   // Starts receiving so many bytes from a rank. `*request` is its handle.
   int (*receive)(int rank, void *bytes, int64_t count, int *request);
+  // Lets a request move on, without waiting.
+  int (*progress)(int request);
   // Waits for a request, whose handle is then free.
   int (*wait)(int request);
 

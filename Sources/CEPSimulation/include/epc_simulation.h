@@ -40,6 +40,8 @@ typedef struct epc_issue {
   int64_t *clock;
   /// Times that the job waits for, by rank each.
   const int64_t *const *waits;
+  /// What to add to the times of each wait, 0 or less.
+  const int64_t *shifts;
   size_t wait_count;
   /// Where to keep when the job ends, by rank, or NULL.
   int64_t *event;
@@ -135,7 +137,8 @@ typedef struct epc_draw {
   uint32_t *pairs;
 } epc_draw;
 
-/// Draws `count` layers, on so many threads. Returns 0, or ENOMEM.
+/// Draws `count` layers, on so many threads. Returns 0, ENOMEM, or EINVAL for a layer of more than 65,536
+/// experts or 64 choices.
 int epc_draw_layers(epc_draw *draws, size_t count, unsigned threads);
 
 #ifdef __cplusplus

@@ -78,6 +78,25 @@ uint64_t epc_board_taken(const void *board, uint32_t group);
 /// What a rank posted last, and how many posts it made.
 void epc_board_progress(const void *board, uint32_t rank, uint32_t *kind, uint64_t *posts);
 
+/// What a rank's device says of itself: how many times slower than it should be its clock and its links
+/// run, in parts of 65536; 0 for as they should.
+typedef struct epc_board_health {
+  uint32_t pace;
+  uint32_t link_pace;
+} epc_board_health;
+
+/// Sets what a rank's device says of itself.
+void epc_board_set_health(void *board, uint32_t rank, epc_board_health health);
+
+/// What a rank's device says of itself.
+epc_board_health epc_board_health_of(const void *board, uint32_t rank);
+
+/// Remembers that something has just gone wrong; the first time counts.
+void epc_board_mark_fault(void *board);
+
+/// Nanoseconds since then; 0 if nothing has.
+uint64_t epc_board_since_fault(const void *board);
+
 /// The count of a process's bell; wait for it to change.
 uint32_t epc_board_bell(const void *board, uint32_t process);
 

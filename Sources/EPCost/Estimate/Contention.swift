@@ -48,28 +48,18 @@ extension FunctionEstimate {
   public func contended(_ contention: Contention, on hardware: Hardware) -> FunctionEstimate {
     var contended = self
     contended.operations = []
+    let isBesideNormal = hasNormalExchange
     for operation in operations {
+      let kernel = TimedKernel(operation)
       var operation = operation
-      guard case .exchange(let exchange) = operation.kernel else {
-        if hasNormalExchange {
-          operation.time = operation.time.scaled(
-            by: contention.factor(
-              for: operation.kernel, operation.part, operation.stream, on: hardware))
-        }
-        contended.operations.append(operation)
-        continue
-      }
-      if !exchange.isLowLatency {
-        operation.time = operation.time.scaled(by: contention.exchange)
-        contended.operations.append(operation)
-        continue
-      }
+      operation.time = operation.time.scaled(
+        by: contention.stretch(kernel, isBesideNormal: isBesideNormal, on: hardware))
       contended.operations.append(operation)
+      guard case .exchange(let exchange) = operation.kernel, exchange.isLowLatency else { continue }
       operation.name += " kernels"
       operation.stream = .compute
       operation.part = exchange.isCombine ? .combineKernels : .dispatchKernels
-      operation.time = operation.time.scaled(
-        by: exchange.isCombine ? contention.combineKernels : contention.dispatchKernels)
+      operation.time = operation.time.scaled(by: contention.computeShare(of: kernel))
       operation.time.provenance = .derived
       operation.floor = 0
       contended.operations.append(operation)
@@ -79,22 +69,44 @@ extension FunctionEstimate {
 }
 
 extension Contention {
-  /// How much longer a kernel takes beside normal exchanges.
-  func factor(
-    for kernel: Kernel, _ part: OpEstimate.Part, _ stream: ShardedFunction.Stream,
-    on hardware: Hardware
+  /// Multiprocessors that saturate the links (DeepSeek-V3 report, section 3.2.2).
+  public static let saturatingMultiprocessors = 20
+
+  /// How much longer a kernel takes while another micro-batch runs beside it, normal exchanges among
+  /// what it runs.
+  func stretch(
+    _ kernel: TimedKernel, isBesideNormal: Bool, on hardware: Hardware
   ) -> Double {
-    if stream == .communication { return exchange }
+    switch kernel.kind {
+    case .lowLatencyDispatch, .lowLatencyCombine: return 1
+    case .normalExchange:
+      // Fewer multiprocessors than saturate the links carry less.
+      let saturating = Double(Contention.saturatingMultiprocessors)
+      return exchange * max(1, saturating / Double(max(exchangeMultiprocessors, 1)))
+    case .gemm, .experts, .attention, .memory: break
+    }
+    if !isBesideNormal { return 1 }
+    if kernel.stream == .communication { return exchange }
     let slowdown: Double
-    switch kernel {
+    switch kernel.kind {
     case .gemm: slowdown = gemm
-    case .grouped: slowdown = part == .experts ? experts : gemm
-    case .decodeAttention, .prefillAttention: slowdown = attention
+    case .experts: slowdown = experts
+    case .attention: slowdown = attention
     // A fraction of the multiprocessors saturates memory.
-    case .stream, .exchange, .collective: return 1
+    case .memory, .lowLatencyDispatch, .lowLatencyCombine, .normalExchange: return 1
     }
     let all = hardware.multiprocessors ?? 132
     let left = max(1, all - exchangeMultiprocessors)
     return slowdown * Double(all) / Double(left)
+  }
+
+  /// The part of a kernel's time that it also spends on the compute stream: the halves of low-latency
+  /// exchanges that send and receive.
+  func computeShare(of kernel: TimedKernel) -> Double {
+    switch kernel.kind {
+    case .lowLatencyDispatch: dispatchKernels
+    case .lowLatencyCombine: combineKernels
+    case .gemm, .experts, .attention, .memory, .normalExchange: 0
+    }
   }
 }

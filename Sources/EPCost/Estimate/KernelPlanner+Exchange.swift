@@ -22,8 +22,7 @@ extension KernelPlanner {
     let type = function.values[indices]
     let hidden = Double(function.values[x].elementsPerRow)
     let algorithm = operation.attributes.text("algorithm")
-    let isLowLatency =
-      algorithm == "low_latency" || (algorithm != "hierarchical" && estimator.usesLowLatency)
+    let isLowLatency = estimator.usesLowLatency(algorithm)
     let format: Precision.Format = isCombine ? .bf16 : estimator.dispatchFormat
     let own = rows(of: type)
     let routed = slotRows.reduce(0, +)

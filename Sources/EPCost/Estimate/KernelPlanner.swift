@@ -65,7 +65,9 @@ struct KernelPlanner {
     if let times {
       let seconds = times.seconds(of: kernel, on: estimator.model)
       if seconds > 0 {
-        timed.append(TimedKernel(part: part, stream: stream, kernel: kernel, seconds: seconds))
+        timed.append(
+          TimedKernel(
+            operation: operation, part: part, stream: stream, kernel: kernel, seconds: seconds))
       }
       return
     }
@@ -109,20 +111,20 @@ struct KernelPlanner {
 
   /// Gaps between the kernels planned so far.
   mutating func planLaunches() {
-    func count(_ sum: Double, _ kernel: Kernel, _ stream: ShardedFunction.Stream) -> Double {
-      if stream == .communication { return sum }
-      if case .stream(let stream) = kernel { return sum + stream.launches }
-      return sum + 1
+    func count(_ sum: Double, _ kernel: TimedKernel) -> Double {
+      kernel.stream == .communication ? sum : sum + Double(kernel.launches)
     }
     let launches =
       times == nil
-      ? estimates.reduce(0.0) { count($0, $1.kernel, $1.stream) }
-      : timed.reduce(0.0) { count($0, $1.kernel, $1.stream) }
+      ? estimates.reduce(0.0) { count($0, TimedKernel($1)) } : timed.reduce(0.0, count)
     let seconds = launches * estimator.model.assumptions.launchGap
     if seconds <= 0 { return }
     let kernel = Kernel.stream(Kernel.Stream(bytes: 0, launches: launches))
     if times != nil {
-      timed.append(TimedKernel(part: .launch, stream: .compute, kernel: kernel, seconds: seconds))
+      timed.append(
+        TimedKernel(
+          operation: function.operations.count, part: .launch, stream: .compute, kernel: kernel,
+          seconds: seconds))
       return
     }
     estimates.append(
@@ -145,7 +147,7 @@ struct KernelPlanner {
     case .affine: break
     case .binary: planStream(index, launches: 0)
     case .contract, .unary, .positionScale, .glu, .norm, .sumSquares, .softmax, .reduce, .rope,
-      .shortConvolution, .route, .embed, .sampleRows:
+      .shortConvolution, .route, .embed, .sampleRows, .custom:
       planStream(index, launches: 1)
     }
   }
@@ -158,12 +160,24 @@ struct KernelPlanner {
     var read = 0.0
     for case .value(let value) in operation.operands.map(\.reference) { read += bytes(of: value) }
     if operation.kind == .embed { read = written }
+    var operations = 0.0
+    if operation.kind == .custom {
+      for case .weight(let weight) in operation.operands.map(\.reference) {
+        let bits = estimator.precision.format(of: function.weights[weight].role).bitsPerElement
+        read += Double(function.weights[weight].elementCount) * bits / 8
+      }
+      let made = function.values[operation.results[0]]
+      operations =
+        rows(of: made) * Double(made.elementsPerRow) * operation.attributes.real("operations")
+    }
     // The addition's sum is still at hand when the norm reads it.
     if operation.kind == .binary { read /= 2 }
     let isExperts = operation.kind == .glu && function.values[operation.results[0]].rows == .routed
     add(
       index, isExperts ? .experts : .other,
-      .stream(Kernel.Stream(bytes: read + written, launches: launches)))
+      .stream(
+        Kernel.Stream(bytes: read + written, launches: launches, operations: operations)),
+      name: operation.kind == .custom ? operation.attributes.text("name") : nil)
   }
 
   /// Products of the same input with weights of the same kind are one product.
@@ -254,7 +268,10 @@ struct KernelPlanner {
     if gap <= 0 { return }
     let kernel = Kernel.stream(Kernel.Stream(bytes: 0, launches: 0))
     if times != nil {
-      timed.append(TimedKernel(part: .launch, stream: .compute, kernel: kernel, seconds: gap))
+      timed.append(
+        TimedKernel(
+          operation: function.operations.count, part: .launch, stream: .compute, kernel: kernel,
+          seconds: gap))
       return
     }
     estimates.append(

@@ -20,7 +20,8 @@ extension PoolEstimate {
     let isDecode = tokensPerSequence > 0
     return .object([
       "phase": .text(role.rawValue),
-      "overlap": .text(overlap.rawValue),
+      "overlap": .text(overlap.text),
+      "multiprocessors": multiprocessors.map(Document.int),
       "tokens_per_second_per_gpu": .real(throughput.value),
       "step_ms": milliseconds(step.value),
       "tpot_ms": isDecode ? milliseconds(step.value / tokensPerSequence) : nil,
@@ -44,7 +45,7 @@ extension PoolEstimate {
   public var text: String {
     let isDecode = tokensPerSequence > 0
     var lines = [
-      ("overlap", overlap == .none ? "none" : "two micro-batches"),
+      ("overlap", overlap.phrase),
       (
         "step",
         "\((step.value * 1e3).text(1)) ms (\((step.lower * 1e3).text(1)) to "

@@ -1,19 +1,13 @@
 public import EPPlan
 
-/// How the micro-batches of a step share a device.
-public enum OverlapChoice: String, Hashable, Sendable, CaseIterable {
-  /// One batch, one operation after the other.
-  case none
-  /// Two micro-batches, one computing while the other communicates.
-  case twoBatches = "two_batches"
-}
-
 /// What a pool delivers: the time of a step, and what follows from it.
 public struct PoolEstimate: Sendable {
   /// What the pool does.
   public var role: Pool.Role
-  /// The overlap that was taken.
+  /// The overlap that was taken: none, or a number of micro-batches.
   public var overlap: OverlapChoice
+  /// Multiprocessors that exchanges take from compute, where they take any.
+  public var multiprocessors: Int?
   /// Seconds of a step, from the first stage's start to the last one's end.
   public var step: Figure
   /// Seconds of communication that no computation hides, of one step.

@@ -32,8 +32,8 @@ public struct StepEstimator: Sendable {
   /// The algorithm of All-to-All: low-latency kernels or normal ones.
   public var usesLowLatency: Bool
 
-  /// Makes an estimator of a pool on a model's hardware. Decode takes low-latency kernels unless the
-  /// program asks for others.
+  /// Makes an estimator of a pool on a model's hardware. All-to-All takes the kernels that the
+  /// pool's program names.
   public init(_ pool: Pool, precision: Precision, model: CostModel, devicesPerNode: Int? = nil) {
     self.pool = pool
     self.precision = precision
@@ -45,7 +45,8 @@ public struct StepEstimator: Sendable {
     draftPasses = pool.role == .prefill ? 0 : pool.drafts.count
     dispatchFormat = precision.experts == .bf16 ? .bf16 : .fp8
     attentionFormat = pool.activations
-    usesLowLatency = pool.role != .prefill
+    let dispatch = pool.functions.lazy.flatMap(\.function.operations).first { $0.kind == .dispatch }
+    usesLowLatency = dispatch.map { $0.attributes.text("algorithm") == "low_latency" } ?? false
   }
 
   /// The whole step.

@@ -18,8 +18,31 @@ public struct LayerLoop: Sendable {
     public var duration: Int
   }
 
+  /// Which kernels of the estimate a job is.
+  public struct Source: Hashable, Sendable {
+    /// What of the kernels the job is.
+    public enum Role: Hashable, Sendable {
+      /// All of them.
+      case whole
+      /// What a low-latency exchange runs on the compute stream to send, and to receive.
+      case sending, receiving
+    }
+    /// What of the kernels the job is.
+    public var role: Role
+    /// The kernels, as indices into the estimate's operations; an exchange comes before its barrier.
+    public var kernels: [Int]
+    /// Seconds of the job alone, without the gap before it.
+    public var alone: Double
+    /// How much longer the kernels take than alone, beside what runs at the same time.
+    public var slowdown: Double
+  }
+
   /// The jobs of one micro-batch, in the function's order.
   public private(set) var jobs: [Job] = []
+  /// What each job is made of.
+  public private(set) var sources: [Source] = []
+  /// Seconds between kernels on the compute stream, a part of their durations.
+  public private(set) var gap = 0.0
   /// How many micro-batches there are.
   public let microBatches: Int
   private var dependencies: [LoopBody.Dependency] = []
@@ -31,48 +54,50 @@ public struct LayerLoop: Sendable {
   private var seconds: [(alone: Double, beside: Double)] = []
   private let sharded: ShardedFunction
 
-  /// Makes the jobs of a function from what its operations take.
+  /// Makes the jobs of a function from what its kernels take.
   ///
-  /// `estimate` is that of one micro-batch alone; contention applies to jobs that can run beside an
+  /// `kernels` are those of one micro-batch alone; contention applies to jobs that can run beside an
   /// exchange: with several micro-batches to all.
   public init(
-    _ sharded: ShardedFunction, estimate: FunctionEstimate, microBatches: Int,
+    _ sharded: ShardedFunction, kernels timed: [TimedKernel], microBatches: Int,
     contention: Contention, hardware: Hardware
   ) {
     self.sharded = sharded
     self.microBatches = microBatches
-    let beside = estimate.contended(contention, on: hardware)
+    let isBesideNormal = timed.contains { $0.kind == .normalExchange }
     var kernels = Array(repeating: [KernelTime](), count: sharded.function.operations.count)
     var launches = 0.0
-    var next = 0
-    for operation in estimate.operations {
-      let contended = beside.operations[next]
-      next += 1
-      var kernel = KernelTime(
-        stream: operation.stream, part: operation.part, alone: operation.time.value,
-        beside: contended.time.value, hooks: 0)
-      if case .exchange(let exchange) = operation.kernel {
-        if exchange.isLowLatency {
-          kernel.hooks = beside.operations[next].time.value
-          next += 1
-        } else {
-          kernel.beside *= contention.starvation
-        }
-      }
-      if operation.part == .launch {
-        launches += operation.time.value
-      } else if operation.operation < kernels.count {
-        kernels[operation.operation].append(kernel)
+    for (number, kernel) in timed.enumerated() {
+      if kernel.part == .launch {
+        launches += kernel.seconds
+      } else if kernel.operation < kernels.count {
+        let stretch = contention.stretch(kernel, isBesideNormal: isBesideNormal, on: hardware)
+        kernels[Int(kernel.operation)].append(
+          KernelTime(
+            number: number, stream: kernel.stream, part: kernel.part, alone: kernel.seconds,
+            beside: kernel.seconds * stretch,
+            hooks: kernel.seconds * contention.computeShare(of: kernel)))
       }
     }
     // Gaps between kernels go with the kernels.
     let launched = kernels.joined().filter { $0.stream == .compute && $0.alone > 0 }.count
-    let gap = launches / Double(max(launched, 1))
-    build(kernels, gap: gap)
-    fixDurations(estimate)
+    gap = launches / Double(max(launched, 1))
+    build(kernels)
+    fixDurations()
+  }
+
+  /// Makes the jobs of a function from its estimate.
+  public init(
+    _ sharded: ShardedFunction, estimate: FunctionEstimate, microBatches: Int,
+    contention: Contention, hardware: Hardware
+  ) {
+    self.init(
+      sharded, kernels: estimate.operations.map { TimedKernel($0) }, microBatches: microBatches,
+      contention: contention, hardware: hardware)
   }
 
   private struct KernelTime {
+    var number: Int
     var stream: ShardedFunction.Stream
     var part: OpEstimate.Part
     var alone: Double
@@ -87,7 +112,7 @@ public struct LayerLoop: Sendable {
     var distance: Int
   }
 
-  private mutating func build(_ kernels: [[KernelTime]], gap: Double) {
+  private mutating func build(_ kernels: [[KernelTime]]) {
     let function = sharded.function
     var waits = Array(repeating: Set<Wait>(), count: function.values.count)
     // What stands for the parameter that the layer before makes.
@@ -104,15 +129,22 @@ public struct LayerLoop: Sendable {
       }
       let first = jobs.count
       for kernel in kernels[number] {
-        add(kernel, of: number, gap: gap, after: &before, since: first, &readers)
+        add(kernel, of: number, after: &before, since: first, &readers)
       }
-      if jobs.count == first, let leader = leader(of: number) {
+      if jobs.count == first,
+        let leader = sharded.leader(of: number),
+        jobs.contains(where: { $0.operation == leader })
+      {
         // Computed by the kernel of another operation.
         before = Set(ends[leader].map { Wait(job: $0, distance: 0) })
       }
       if operation.operands.contains(where: {
         if case .cache = $0.reference { true } else { false }
       }) {
+        // One without a kernel of its own has its turn as soon as what it waits for is done.
+        if jobs.count == first {
+          stateful.formUnion(before.filter { $0.distance == 0 }.map(\.job))
+        }
         stateful.formUnion(first..<jobs.count)
       }
       ends.append(before.filter { $0.distance == 0 }.map(\.job).sorted())
@@ -130,8 +162,8 @@ public struct LayerLoop: Sendable {
 
   /// Adds the jobs of a kernel, which wait for `before`; afterwards that is their ends.
   private mutating func add(
-    _ kernel: KernelTime, of operation: Int, gap: Double, after before: inout Set<Wait>,
-    since first: Int, _ readers: inout [Int]
+    _ kernel: KernelTime, of operation: Int, after before: inout Set<Wait>, since first: Int,
+    _ readers: inout [Int]
   ) {
     func wait(_ job: Int) {
       for wait in before.sorted(by: { $0.job < $1.job }) {
@@ -146,6 +178,8 @@ public struct LayerLoop: Sendable {
     if kernel.part == .barrier, let last = jobs.indices.last, jobs[last].operation == operation {
       seconds[last].alone += kernel.alone
       seconds[last].beside += kernel.beside
+      sources[last].kernels.append(kernel.number)
+      sources[last].alone += kernel.alone
       return
     }
     // What sums up experts' rows stands before the combine that sends them, though it is counted
@@ -154,69 +188,58 @@ public struct LayerLoop: Sendable {
       last == first,
       jobs[last].stream == .communication, sharded.function.operations[operation].kind == .combine
     {
-      let exchange = jobs[last]
-      let time = seconds[last]
-      jobs[last] = Job(operation: operation, stream: .compute, duration: 0)
-      seconds[last] = (kernel.alone + gap, kernel.beside + gap)
-      let job = append(exchange.operation, .communication, time.alone, time.beside)
+      let exchange = seconds.removeLast()
+      let source = sources.removeLast()
+      jobs.removeLast()
+      append(operation, .compute, kernel, (kernel.alone, kernel.beside))
+      let job = append(operation, .communication, kernel, exchange)
+      sources[job] = source
       dependencies.append(LoopBody.Dependency(from: last, to: job, delay: -1))
       before = [Wait(job: job, distance: 0)]
       return
     }
-    let isCompute = kernel.stream == .compute
-    let extra = isCompute ? gap : 0
     if kernel.hooks > 0 {
-      let half = kernel.hooks / 2
-      let send = append(operation, .compute, half, half)
+      let half = (alone: kernel.hooks / 2, beside: kernel.hooks / 2)
+      let send = append(operation, .compute, kernel, half, as: .sending)
       wait(send)
-      let transfer = append(operation, kernel.stream, kernel.alone, kernel.beside)
+      let transfer = append(operation, kernel.stream, kernel, (kernel.alone, kernel.beside))
       dependencies.append(LoopBody.Dependency(from: send, to: transfer, delay: 0))
-      let receive = append(operation, .compute, half, half)
+      let receive = append(operation, .compute, kernel, half, as: .receiving)
       dependencies.append(LoopBody.Dependency(from: transfer, to: receive, delay: -2))
       before = [Wait(job: transfer, distance: 0), Wait(job: receive, distance: 0)]
       return
     }
-    let job = append(operation, kernel.stream, kernel.alone + extra, kernel.beside + extra)
+    let job = append(operation, kernel.stream, kernel, (kernel.alone, kernel.beside))
     wait(job)
     before = [Wait(job: job, distance: 0)]
   }
 
+  /// Adds a job of so many seconds; the gap before a kernel goes with it.
+  @discardableResult
   private mutating func append(
-    _ operation: Int, _ stream: ShardedFunction.Stream, _ alone: Double, _ beside: Double
+    _ operation: Int, _ stream: ShardedFunction.Stream, _ kernel: KernelTime,
+    _ time: (alone: Double, beside: Double), as role: Source.Role = .whole
   ) -> Int {
+    let extra = role == .whole && stream == .compute ? gap : 0
     jobs.append(Job(operation: operation, stream: stream, duration: 0))
-    seconds.append((alone, beside))
+    seconds.append((time.alone + extra, time.beside + extra))
+    sources.append(
+      Source(role: role, kernels: [kernel.number], alone: time.alone, slowdown: 1))
     return jobs.count - 1
-  }
-
-  /// The product of the same input that an operation without a kernel is computed with.
-  private func leader(of number: Int) -> Int? {
-    let function = sharded.function
-    let operation = function.operations[number]
-    guard operation.kind == .linear, case .weight(let weight)? = operation.operand("weight") else {
-      return nil
-    }
-    return function.operations.indices.prefix(number).first { other in
-      let candidate = function.operations[other]
-      guard candidate.kind == .linear, !ends[other].isEmpty,
-        jobs.contains(where: { $0.operation == other }),
-        case .weight(let own)? = candidate.operand("weight")
-      else { return false }
-      return candidate.operand("x") == operation.operand("x")
-        && candidate.attributes["contract"] == operation.attributes["contract"]
-        && candidate.attributes["batch"] == operation.attributes["batch"]
-        && function.weights[own].role == function.weights[weight].role
-    }
   }
 
   // MARK: Durations
 
   /// Gives jobs their durations, and dependencies that wait for an end the delay that follows.
-  private mutating func fixDurations(_ estimate: FunctionEstimate) {
+  private mutating func fixDurations() {
     let contended = microBatches > 1 ? jobs.map { _ in true } : canOverlap
     for job in jobs.indices {
       let time = contended[job] ? seconds[job].beside : seconds[job].alone
       jobs[job].duration = max(0, Int((min(time, 1e3) * 1e9).rounded()))
+      if contended[job], sources[job].alone > 0 {
+        let added = seconds[job].beside - seconds[job].alone
+        sources[job].slowdown = 1 + added / sources[job].alone
+      }
     }
     for index in dependencies.indices {
       let (from, to) = (dependencies[index].from, dependencies[index].to)
@@ -314,15 +337,5 @@ public struct LayerLoop: Sendable {
       for value in operation.results { writer[value] = number }
     }
     return first.indices.sorted { (first[$0], $0) < (first[$1], $1) }
-  }
-}
-
-extension Contention {
-  /// Multiprocessors that saturate the links (DeepSeek-V3 report, section 3.2.2).
-  public static let saturatingMultiprocessors = 20
-
-  /// How much longer normal exchanges take with fewer multiprocessors than saturate the links.
-  var starvation: Double {
-    max(1, Double(Contention.saturatingMultiprocessors) / Double(max(exchangeMultiprocessors, 1)))
   }
 }

@@ -11,6 +11,7 @@ extension Operation {
     case .contract: return [try inferContract(read)]
     case .unary, .affine, .positionScale: return [try read.real(kind == .positionScale, "x")]
     case .binary: return [try inferBinary(read)]
+    case .custom: return [try inferCustom(read)]
     case .glu: return [try inferGLU(read)]
     case .norm: return [try inferNorm(read)]
     case .sumSquares: return [try inferSumSquares(read)]

@@ -10,6 +10,8 @@ public enum OpKind: String, Hashable, Sendable, CaseIterable {
   case affine
   case glu
   case positionScale = "position_scale"
+  /// One that the library does not know: its rules are attributes, its kernel comes from outside.
+  case custom
   // Along axes.
   case norm
   case sumSquares = "sum_squares"
@@ -136,6 +138,13 @@ extension OpKind {
     case .positionScale:
       return OpSpecification(
         roles: [.value("x")], attributes: [.real("floor", true), .real("scale", true)])
+    case .custom:
+      return OpSpecification(
+        roles: [.valueOrWeight("x", .repeated)],
+        attributes: [
+          .text("name", [], true), .texts("shape"), .texts("split", false),
+          .real("operations", true),
+        ])
     case .norm:
       return OpSpecification(
         roles: [

@@ -82,6 +82,10 @@ struct SpreadRule {
     case .combine:
       try requireWhole(Array(axes))
       return Spread(isPartial: input("x").isPartial)
+    case .custom:
+      try requireWhole(Array(axes.subtracting(operation.attributes.texts("split"))))
+      try require(axes.count <= 1, "joins parts of \(axes.sorted())")
+      return joined
     case .unary, .binary, .affine, .glu, .positionScale, .scatterRows, .send, .receive:
       try require(axes.count <= 1, "joins parts of \(axes.sorted())")
       return joined

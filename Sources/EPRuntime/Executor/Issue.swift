@@ -1,15 +1,8 @@
+internal import EPBackend
 internal import EPModel
 internal import EPPlan
 
-/// The next operation that a rank runs, and for which micro-batch.
-struct Issue: Equatable {
-  /// The micro-batch.
-  var batch: Int
-  /// The call, as an index into the rank's.
-  var call: Int
-  /// The operation of its function.
-  var operation: Int
-
+extension Issue {
   /// All operations of some calls, in the order that schedules give them.
   ///
   /// Layers of one function that has a schedule follow each other a period apart, micro-batches

@@ -53,6 +53,7 @@ public final class PoolRunner<D: Device> {
     var finished = 0
     while finished < ranks.count {
       guard let next = ready.popLast() else {
+        for rank in ranks { try rank.runAhead { () throws(ExecutionError) in try progress() } }
         ready = try places { () throws(BackendError) in try transport.wait() }
         if ready.isEmpty {
           throw .deadlock(ranks: ranks.filter(\.isWaiting).map(\.program.rank))
@@ -78,6 +79,10 @@ public final class PoolRunner<D: Device> {
       }
     }
     return outputs
+  }
+
+  private func progress() throws(ExecutionError) {
+    do { try transport.progress() } catch { throw .backend(error) }
   }
 
   /// The places here of the ranks whose requests the transport has completed, the last first.

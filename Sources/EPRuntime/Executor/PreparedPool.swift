@@ -28,6 +28,8 @@ struct PreparedPool<D: Device> {
   let variants: [(first: Variant, others: Variant)]
   /// Bytes of a rank's arena.
   let arenaBytes: Int
+  /// Bytes of a device that the plan may use.
+  let deviceBytes: Int
 
   init(_ plan: Plan, pool index: Int, device: D) throws(ExecutionError) {
     let pool = plan.pools[index]
@@ -45,6 +47,7 @@ struct PreparedPool<D: Device> {
     }
     self.pool = pool
     self.variants = variants
+    deviceBytes = plan.cluster.usableBytes
     arenaBytes = spread * pool.functions.reduce(0) { max($0, $1.arenaBytes) }
   }
 
@@ -53,17 +56,13 @@ struct PreparedPool<D: Device> {
   ) throws(ExecutionError) -> Variant {
     var kernels: [D.Kernel?] = []
     for operation in function.function.operations {
-      switch operation.kind {
-      case .dispatch, .combine, .allReduce, .allGather, .reduceScatter, .scatterRows, .sampleRows,
-        .send,
-        .receive:
+      if operation.kind.isExecutors || device.runsPrograms {
         kernels.append(nil)
-      default:
-        do {
-          kernels.append(
-            try device.makeKernel(OpDescription(operation, in: function.function)))
-        } catch { throw .backend(error) }
+        continue
       }
+      do {
+        kernels.append(try device.makeKernel(OpDescription(operation, in: function.function)))
+      } catch { throw .backend(error) }
     }
     return Variant(
       function: function, kernels: kernels,

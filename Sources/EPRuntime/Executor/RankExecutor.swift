@@ -55,16 +55,22 @@ public final class RankExecutor<D: Device> {
   /// Where routed experts are streamed.
   let expertCache: ExpertCache?
   var guessScratch = [Scratch(), Scratch(), Scratch(), Scratch()]
+  /// What runs the rank's program, where the device takes whole programs.
+  var runner: (any RankRunner)?
+  /// With a runner, the call that each micro-batch is in.
+  var entered: [Int?] = []
 
   // The step being run.
   private var input = StepInput(.main)
-  private var hasEntered = false
+  var hasEntered = false
   private var issued = 0
   private var parked: [MicroBatch] = []
   private var batch = 0
   private var orders: [StepInput.Phase: [Issue]] = [:]
-  private var issues: [Issue] = []
-  private var issueIndex = 0
+  var issues: [Issue] = []
+  var issueIndex = 0
+  /// How many of the operations behind it have run already, while ranks had yet to meet.
+  var ahead = 0
   /// The place in `calls` of the call being run.
   var callIndex: Int { issues[issueIndex].call }
   var pending = Pending.nothing
@@ -134,11 +140,14 @@ public final class RankExecutor<D: Device> {
     var declarations: [CacheDeclaration] = []
     var calls = arenas.map { _ in [Call]() }
     var kept: [Storage] = []
+    var held: [[Memory?]] = []
     var drafts = 0
     for call in program.calls {
       let variant = variants[call.function]
       let places = try RankExecutor.load(call, variant, device: device, from: store)
       kept += places.values
+      held.append(
+        call.weights.indices.map { places[WeightPlace(weight: $0, form: nil)]?.memory })
       let cacheBase = declarations.count
       declarations += variant.function.function.caches
       let slots = call.placement.map { Routing.Slots($0) }
@@ -166,6 +175,16 @@ public final class RankExecutor<D: Device> {
         step: StepState(tokens: prepared.pool.batchTokens, slots: slots))
     }
     (arena, self.calls, step) = (arenas[0], calls[0], parked[0].step)
+    guard device.runsPrograms else { return }
+    do {
+      runner = try device.makeRunner(
+        PlacedProgram(
+          program: program, pool: prepared.pool, weights: held,
+          offsets: variants.map(\.offsets), sizes: variants.map(\.sizes),
+          arenas: arenas.map(\.memory),
+          phases: [order(of: .main)] + (0..<drafts).map { order(of: .draft($0)) },
+          deviceBytes: prepared.deviceBytes))
+    } catch { throw .backend(error) }
   }
 
   // MARK: Micro-batches
@@ -234,7 +253,9 @@ public final class RankExecutor<D: Device> {
             call.weights[index], of: variant.function.function.weights[index],
             uses: store.uses(of: index, in: variant.function), ordinal: call.ordinal,
             as: form.map { form in
-              WeightStore.Form(form: form) { device.prepare($0, as: form, to: $1) }
+              WeightStore.Form(form: form) {
+                device.prepare($0, rows: $1, as: form, to: $2)
+              }
             })
         } catch { throw .weights(error) }
       }
@@ -319,9 +340,15 @@ public final class RankExecutor<D: Device> {
       beginBatch(part)
     }
     issues = order(of: input.phase)
-    issueIndex = 0
+    (issueIndex, ahead) = (0, 0)
     pending = .nothing
     batches = []
+    entered = parked.map { _ in nil }
+    guard let runner else { return }
+    switch input.phase {
+    case .main: runner.begin(phase: 0, host: self)
+    case .draft(let depth): runner.begin(phase: 1 + depth, host: self)
+    }
   }
 
   private func beginBatch(_ input: StepInput) {
@@ -345,6 +372,7 @@ public final class RankExecutor<D: Device> {
   /// Runs until ranks must meet; nil when the step is done.
   public func resume() throws(ExecutionError) -> Request? {
     if let request = try finishPending() { return request }
+    if let runner { return try resume(runner) }
     while issueIndex < issues.count {
       let issue = issues[issueIndex]
       select(issue.batch)
@@ -394,7 +422,7 @@ public final class RankExecutor<D: Device> {
   }
 
   /// Puts the parameters of a call where it wants them.
-  private func enter(_ call: Call) {
+  func enter(_ call: Call) {
     hasEntered = true
     let function = variants[call.function].function.function
     // What another call left in the arena comes first: other parameters may lie on it.
@@ -421,7 +449,7 @@ public final class RankExecutor<D: Device> {
     outputs = [:]
   }
 
-  private func leave(_ call: Call) {
+  func leave(_ call: Call) {
     let function = variants[call.function].function.function
     for port in function.results {
       outputs[port.name] = (place(of: port.value, in: call.function), function.values[port.value])
@@ -437,15 +465,25 @@ public final class RankExecutor<D: Device> {
 
   /// Ends the operation being run.
   func advance() {
-    let call = self.call
+    if runner != nil {
+      pending = .nothing
+      return
+    }
+    end(issues[issueIndex])
+    issueIndex += 1 + ahead
+    ahead = 0
+    pending = .nothing
+  }
+
+  /// Notes that an operation of the selected micro-batch has run.
+  func end(_ issue: Issue) {
+    let call = calls[issue.call]
     let operations = variants[call.function].function.function.operations
     if let observer {
-      let number = issues[issueIndex].operation
+      let number = issue.operation
       observer(observation(call, number, operations[number].results.map { ("", $0) }))
     }
-    issueIndex += 1
     issued += 1
-    pending = .nothing
     if issued == operations.count { leave(call) }
   }
 

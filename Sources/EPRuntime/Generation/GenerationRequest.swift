@@ -34,6 +34,13 @@ public struct GenerationRequest: Sendable {
   public var kept: Kept
   /// The step before which each prompt arrives, from 0; at once where empty.
   public var arrivals: [Int]
+  /// What a run that broke off had made of each prompt, to go on from; empty to begin.
+  ///
+  /// Prompts and the tokens made are read again, since the caches are gone, and what follows is what
+  /// would have followed.
+  public var made: [PromptResult]
+  /// Steps that the run before had begun.
+  public var stepsBefore: Int
 
   /// Makes a request.
   public init(
@@ -48,6 +55,13 @@ public struct GenerationRequest: Sendable {
     modalities = []
     stops = []
     arrivals = []
+    made = []
+    stepsBefore = 0
+  }
+
+  /// Whether a prompt's tokens are all that is asked for.
+  func ends(_ tokens: [Int32]) -> Bool {
+    tokens.count >= count || tokens.last.map { stops.contains($0) } ?? false
   }
 }
 
@@ -83,6 +97,9 @@ public struct PromptResult: Sendable {
   public var draftLogits: [Float] = []
   /// The tokens drafted after each step.
   public var drafted: [[Int32]] = []
+
+  /// Nothing made yet.
+  public init(prompt: [Int32]) { self.prompt = prompt }
 }
 
 /// What a run did.
@@ -111,6 +128,8 @@ public struct RunStatistics: Sendable {
   public var weightBytes = 0
   /// Seconds from opening the weights to the first token.
   public var firstTokenSeconds = 0.0
+  /// What the request takes of memory.
+  public var memory = MemoryNeeds()
   /// What streaming experts took, where they are streamed.
   public var streaming: StreamStatistics?
 

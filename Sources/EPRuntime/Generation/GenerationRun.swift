@@ -33,9 +33,13 @@ struct GenerationRun<D: Device> {
       Sequence(
         number: number, prompt: prompt,
         modality: request.modalities.indices.contains(number) ? request.modalities[number] : [],
-        depths: depths)
+        depths: depths, made: request.made.indices.contains(number) ? request.made[number] : nil)
     }
-    waiting = sequences
+    for sequence in sequences where sequence.isResumed {
+      sequence.isFinished = request.ends(sequence.result.tokens)
+    }
+    waiting = sequences.filter { !$0.isFinished }
+    tick = request.stepsBefore
     statistics.promptTokens = request.prompts.reduce(0) { $0 + $1.count }
     if !request.kept.isDisjoint(with: [.routing, .hidden]) {
       for pool in session.pools { recorder.attach(to: pool) }
@@ -48,6 +52,7 @@ struct GenerationRun<D: Device> {
 
   /// One step of every pool that has work.
   mutating func step() throws(ExecutionError) {
+    do { try session.processes.begin(step: tick) } catch { throw .backend(error) }
     admit()
     tick += 1
     var progressed = false
@@ -156,7 +161,7 @@ struct GenerationRun<D: Device> {
       for sequence in own where !sequence.isDecoding {
         let left = sequence.tokens.count - sequence.cached
         var rows = min(left, min(budget, request.chunk ?? .max))
-        if request.kept.contains(.logits) { rows = min(rows, samples) }
+        if keepsLogits(of: sequence) { rows = min(rows, samples) }
         if rows == left && samples == 0 { rows -= 1 }
         if rows <= 0 { continue }
         add(sequence, rows, to: &input)
@@ -172,10 +177,15 @@ struct GenerationRun<D: Device> {
     }
   }
 
+  /// Whether logits of what a sequence reads are kept; an earlier run has kept those of its prompt.
+  private func keepsLogits(of sequence: Sequence) -> Bool {
+    request.kept.contains(.logits) && !sequence.isResumed
+  }
+
   /// Adds rows of a sequence, and says of which logits are wanted.
   private func add(_ sequence: Sequence, _ rows: Int, to input: inout StepInput) {
     // Of a prompt, the last token's logits are sampled from; the others only on request.
-    let isPrompt = !sequence.isDecoding && !request.kept.contains(.logits)
+    let isPrompt = !sequence.isDecoding && !keepsLogits(of: sequence)
     let isLast = sequence.cached + rows == sequence.tokens.count
     input.parts.append(
       StepInput.Part(
@@ -203,7 +213,7 @@ struct GenerationRun<D: Device> {
     let sequence = sequences[part.sequence]
     func logits(_ index: Int) -> ArraySlice<Float> { output.logits(ofRow: row + index) }
     let isPrompt = !sequence.isDecoding
-    if isPrompt && request.kept.contains(.logits) {
+    if isPrompt && keepsLogits(of: sequence) {
       for index in 0..<part.rows { sequence.result.prefillLogits += logits(index) }
     }
     var used = part.rows
@@ -256,9 +266,7 @@ struct GenerationRun<D: Device> {
       statistics.firstTokenSeconds = session.store.opened.duration(to: clock.now).seconds
       session.store.experts?.startWarming()
     }
-    if sequence.result.tokens.count >= request.count || request.stops.contains(token) {
-      sequence.isFinished = true
-    }
+    if request.ends(sequence.result.tokens) { sequence.isFinished = true }
   }
 
   /// The results, once all is done.

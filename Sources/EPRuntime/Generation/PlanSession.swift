@@ -14,6 +14,10 @@ public final class PlanSession<D: Device> {
   /// The pools, in the plan's order.
   public let pools: [PoolRunner<D>]
   let store: WeightStore
+  let processes: any ProcessGroup
+  /// What a run that broke off had made, by prompt, and the steps that it had begun; see
+  /// `GenerationRequest.made`.
+  public private(set) var brokenOff: (made: [PromptResult], steps: Int)?
   private let prefillPool: Int
   private let decodePool: Int
 
@@ -28,6 +32,7 @@ public final class PlanSession<D: Device> {
     processes: any ProcessGroup = SingleProcess()
   ) throws(ExecutionError) {
     self.plan = plan
+    self.processes = processes
     var pools: [PoolRunner<D>] = []
     for index in plan.pools.indices {
       pools.append(
@@ -57,9 +62,13 @@ public final class PlanSession<D: Device> {
       request, session: self, depths: min(depths, max(request.speculate, used)),
       prefillPool: prefillPool, decodePool: decodePool)
     while !run.isDone {
-      try run.step()
+      do { try run.step() } catch {
+        brokenOff = (run.sequences.map(\.result), run.tick)
+        throw error
+      }
       progress(run.statistics.tokens)
     }
+    do { run.statistics.memory = try memoryNeeds(request) } catch { throw .weights(error) }
     return try run.finish(weightBytes: store.bytes)
   }
 

@@ -17,17 +17,31 @@ final class Sequence {
   var isFinished = false
   var result: PromptResult
 
-  init(number: Int, prompt: [Int32], modality: [Int32], depths: Int) {
+  /// Tokens to read before any is made: the prompt, and what an earlier run made of it.
+  private let readLength: Int
+
+  init(
+    number: Int, prompt: [Int32], modality: [Int32], depths: Int, made earlier: PromptResult? = nil
+  ) {
     self.number = number
     self.prompt = prompt
     self.modality = modality
-    tokens = prompt
     waiting = Array(repeating: (0, []), count: depths)
-    result = PromptResult(prompt: prompt)
+    // Of a prompt that was not read to its end, nothing is kept.
+    if let earlier, !earlier.tokens.isEmpty {
+      result = earlier
+    } else {
+      result = PromptResult(prompt: prompt)
+    }
+    tokens = prompt + result.tokens
+    readLength = tokens.count
   }
 
-  /// Whether the prompt has been read.
-  var isDecoding: Bool { tokens.count > prompt.count }
+  /// Whether everything that was there at first has been read.
+  var isDecoding: Bool { tokens.count > readLength }
+
+  /// Whether what is read is the prompt of another run's tokens.
+  var isResumed: Bool { readLength > prompt.count }
 
   /// The tokens of positions from `start` on, drafts after the known ones.
   func inputs(from start: Int, count: Int) -> [Int32] {

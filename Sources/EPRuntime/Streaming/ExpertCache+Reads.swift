@@ -3,17 +3,6 @@ internal import EPCheckpoint
 
 // How experts get into memory.
 extension ExpertCache {
-  /// The bytes that weights of an expert are made of.
-  func ranges(
-    _ bank: ExpertBank, _ slot: Int, _ parts: ExpertBank.Parts
-  ) throws(WeightError) -> [FileRange] {
-    var all: [FileRange] = []
-    for (index, weight) in bank.weights.enumerated() where parts & (1 << UInt64(index)) != 0 {
-      all += try ranges(weight, slot)
-    }
-    return all.joined()
-  }
-
   /// Begins to bring weights of slots, as many as there is room for.
   func beginAll(
     _ bank: ExpertBank, _ slots: [Int], _ parts: ExpertBank.Parts
@@ -30,7 +19,8 @@ extension ExpertCache {
     let missing = parts & ~bank.slots[slot].resident
     if missing == 0 { return true }
     if let reading = bank.slots[slot].reading {
-      reading.pending?.hurry(priority)
+      // One that is being ended has to be begun anew when it is.
+      if !reading.isUnwanted { reading.pending.hurry(priority) }
       return true
     }
     let bytes = bank.bytes(missing)
@@ -38,22 +28,17 @@ extension ExpertCache {
     let score =
       priority == .now
       ? nil : bank.slots[slot].history.score(at: bank.step) + (priority == .soon ? 1 : 0)
-    var pending: PendingRead?
-    if let reader {
-      let needed = try ranges(bank, slot, missing)
-      if priority == .now { giveUpGuesses(for: CheckpointReader.room(for: needed)) }
-      let room = CheckpointReader.room(for: needed)
-      if !reading.isEmpty && stagedBytes + room > stagingCapacity { return false }
-      if !makeRoom(bytes, score: score, for: (bank, slot)) { return false }
-      do throws(CheckpointError) { pending = try reader.read(needed, priority: priority) } catch {
-        throw .checkpoint(error)
-      }
-    } else {
-      if !makeRoom(bytes, score: score, for: (bank, slot)) { return false }
-    }
+    let items = try bank.items(slot, missing, of: self)
+    let room = try WeightLoading.room(for: items)
+    if priority == .now { giveUpGuesses(for: room) }
+    if !reading.isEmpty && stagedBytes + room > stagingCapacity { return false }
+    if !makeRoom(bytes, score: score, for: (bank, slot)) { return false }
+    defer { spares = [] }
+    try bank.commit(slot, missing, spares: spares)
+    let loading = try WeightLoading(items, by: reader, priority: priority)
     used += bytes
-    stagedBytes += pending?.room ?? 0
-    bank.slots[slot].reading = ExpertReading(pending, parts: missing, bytes: bytes)
+    stagedBytes += loading.pending.room
+    bank.slots[slot].reading = ExpertReading(loading, parts: missing, bytes: bytes)
     bank.slots[slot].isGuess = priority != .now
     reading.append((bank, slot))
     return true
@@ -63,40 +48,56 @@ extension ExpertCache {
   private func giveUpGuesses(for room: Int) {
     for (bank, slot) in reading.reversed() {
       if stagedBytes + room <= stagingCapacity { return }
-      guard let read = bank.slots[slot].reading, let pending = read.pending,
-        pending.priority != .now, !pending.isComplete
-      else { continue }
-      bank.slots[slot].reading = nil
-      used -= read.bytes
-      stagedBytes -= pending.room
-      reading.removeAll { $0.bank === bank && $0.slot == slot }
+      giveUpGuess(bank, slot)
     }
   }
 
-  /// Puts what has been read into place.
+  /// Gives up reads of a layer's experts that were guessed wrongly, as is known by now.
+  func giveUpGuesses(of bank: ExpertBank, but slots: [Int]) {
+    for (other, slot) in reading where other === bank && !slots.contains(slot) {
+      guard let read = bank.slots[slot].reading, read.pending.priority != .now else { continue }
+      read.isUnwanted = true
+      read.pending.cancel()
+    }
+  }
+
+  private func giveUpGuess(_ bank: ExpertBank, _ slot: Int) {
+    guard let read = bank.slots[slot].reading, read.pending.priority != .now,
+      !read.pending.isComplete
+    else { return }
+    read.pending.giveUp()
+    end(bank, slot)
+    used -= read.bytes
+    bank.release(slot, read.parts)
+  }
+
+  /// Forgets a read that has come to its end.
+  private func end(_ bank: ExpertBank, _ slot: Int) {
+    guard let read = bank.slots[slot].reading else { return }
+    stagedBytes -= read.pending.room
+    reading.removeAll { $0.bank === bank && $0.slot == slot }
+    bank.slots[slot].reading = nil
+  }
+
+  /// Takes over what has been read and made ready.
   func installCompleted() throws(WeightError) {
-    guard reader != nil else { return }
-    for (bank, slot) in reading where bank.slots[slot].reading?.pending?.isComplete == true {
+    for (bank, slot) in reading where bank.slots[slot].reading?.pending.isComplete == true {
       try install(bank, slot)
     }
   }
 
-  /// Waits until one of the slots can be put into place, and does that.
+  /// Waits until one of the slots is ready.
   func wait(for slots: [Int], of bank: ExpertBank) throws(WeightError) {
     let start = clock.now
-    if let reader {
-      // Others are waited for only where they take the room that these need.
-      let wanted = reading.filter { $0.bank === bank && slots.contains($0.slot) }
-      let awaited = wanted.isEmpty ? reading : wanted
-      let pending = awaited.compactMap { $0.bank.slots[$0.slot].reading?.pending }
-      guard let first = reader.waitForAny(of: pending) else { throw noRoom(for: bank) }
-      statistics.stallSeconds += start.duration(to: clock.now).seconds
-      try install(awaited[first].bank, awaited[first].slot)
-    } else {
-      guard let (bank, slot) = reading.first else { throw noRoom(for: bank) }
-      try install(bank, slot)
-      statistics.stallSeconds += start.duration(to: clock.now).seconds
-    }
+    let bytes = reader.bytesRead
+    // Others are waited for only where they take the room that these need.
+    let wanted = reading.filter { $0.bank === bank && slots.contains($0.slot) }
+    let awaited = wanted.isEmpty ? reading : wanted
+    let pending = awaited.compactMap { $0.bank.slots[$0.slot].reading?.pending }
+    guard let first = reader.waitForAny(of: pending) else { throw noRoom(for: bank) }
+    statistics.stallSeconds += start.duration(to: clock.now).seconds
+    statistics.stallBytes += reader.bytesRead - bytes
+    try install(awaited[first].bank, awaited[first].slot)
   }
 
   private func noRoom(for bank: ExpertBank) -> WeightError {
@@ -105,46 +106,27 @@ extension ExpertCache {
 
   private func install(_ bank: ExpertBank, _ slot: Int) throws(WeightError) {
     guard let read = bank.slots[slot].reading else { return }
-    let start = clock.now
-    var failure: WeightError?
-    func make(_ staged: StagedBytes?) {
-      do throws(WeightError) {
-        for (index, weight) in bank.weights.enumerated()
-        where read.parts & (1 << UInt64(index)) != 0 {
-          let place = try weight.commit(slot: slot)
-          guard let form = weight.form else {
-            try self.make(weight, slot, staged, place)
-            continue
-          }
-          let reals = scratch.take(bytes: 4 * weight.box.count)
-          try self.make(weight, slot, staged, reals)
-          form.prepare(matrices: reals, into: place)
-        }
-      } catch { failure = error }
+    end(bank, slot)
+    if read.isUnwanted {
+      used -= read.bytes
+      bank.release(slot, read.parts)
+      return
     }
-    if let pending = read.pending {
-      do { try pending.withBytes { make($0) } } catch { failure = .checkpoint(error) }
-      stagedBytes -= pending.room
-    } else {
-      make(nil)
-      statistics.bytesRead += read.bytes
-    }
-    reading.removeAll { $0.bank === bank && $0.slot == slot }
-    bank.slots[slot].reading = nil
-    bank.slots[slot].resident |= read.parts
-    if let failure {
+    do throws(WeightError) { statistics.installSeconds += try read.loading.finish() } catch {
       // What is half made is not there.
-      used -= bank.evict(slot)
-      throw failure
+      used -= read.bytes
+      bank.release(slot, read.parts)
+      throw error
     }
-    statistics.installSeconds += start.duration(to: clock.now).seconds
+    bank.slots[slot].resident |= read.parts
+    if !isRead { statistics.bytesRead += read.bytes }
   }
 
   // MARK: Before anybody asks
 
   /// Begins to read experts that will probably be wanted, in the place of less wanted ones only.
   func guess(_ bank: ExpertBank, slots: [Int]) throws(WeightError) {
-    if reader == nil { return }
+    if !isRead { return }
     for slot in slots where bank.slots[slot].reading == nil {
       if !(try begin(bank, slot, bank.all, .soon)) { return }
     }
@@ -153,7 +135,7 @@ extension ExpertCache {
   /// Begins to read an expert that nobody has asked for, if there is nothing else to read: the most
   /// used of those that are missing, those never used in the order of layers.
   func warm() throws(WeightError) {
-    guard isWarming, reader != nil, reading.isEmpty else { return }
+    guard isWarming, isRead, reading.isEmpty else { return }
     var best: (bank: ExpertBank, slot: Int, score: Double)?
     for bank in banks where used + bank.expertBytes <= capacity {
       for (number, slot) in bank.slots.enumerated() where slot.resident != bank.all {

@@ -5,18 +5,12 @@ internal import EPPlan
 
 /// The routed experts of this process: those in memory, and how the others get there.
 ///
-/// It is called by the thread that runs the operations; only reads go on beside it. Rows are sent to
-/// experts (`expect`), operations use them (`use`), rows come back (`release`). Experts that are not
-/// expected make room for others, the least used first.
+/// It is called by the thread that runs the operations; reads, and making ready what was read, go on
+/// beside it. Rows are sent to experts (`expect`), operations use them (`use`), rows come back
+/// (`release`). Experts that are not expected make room for others, the least used first.
 final class ExpertCache {
-  /// The bytes of a checkpoint that a slot of a weight is made of.
-  typealias Ranges = (StreamedWeight, Int) throws(WeightError) -> [FileRange]
-  /// Makes a slot of a weight, out of what was read if anything was.
-  typealias Maker = (StreamedWeight, Int, StagedBytes?, Memory) throws(WeightError) -> Void
-
-  let reader: CheckpointReader?
-  let ranges: Ranges
-  let make: Maker
+  let reader: CheckpointReader
+  private let source: WeightSource
   private(set) var banks: [ExpertBank] = []
   /// Bytes in memory, and those that reads under way will take.
   var used = 0
@@ -29,16 +23,30 @@ final class ExpertCache {
   /// Bytes that reads under way may take, but for one of any size.
   var stagingCapacity = Int.max
   var statistics = StreamStatistics()
+  /// Memory of experts that were forgotten to make room, until it is used for others.
+  var spares: [ExpertBank.Spare] = []
+  private var trace = ExpertTrace()
+  /// Bytes that had been read of weights which stay.
+  private var residentReads = 0
   /// Bytes read when the first token had been made.
   private var firstTokenBytes: Int?
-  /// Where an expert is widened before the device makes it ready.
-  var scratch = Scratch()
   let clock = ContinuousClock()
 
-  init(reader: CheckpointReader?, ranges: @escaping Ranges, make: @escaping Maker) {
-    self.reader = reader
-    self.ranges = ranges
-    self.make = make
+  init(_ source: WeightSource) throws(WeightError) {
+    self.source = source
+    reader = try WeightStore.reader(of: source, isDirect: true)
+  }
+
+  /// Whether experts are read; others are made when they are needed, and never before.
+  var isRead: Bool {
+    if case .checkpoint = source { return true }
+    return false
+  }
+
+  /// A slot of a weight, on its way.
+  func part(_ weight: StreamedWeight, _ slot: Int) throws(WeightError) -> WeightPart {
+    try source.part(
+      weight.slice, weight.box, expert: weight.experts[slot], uses: weight.uses, as: weight.form)
   }
 
   /// The bank of a layer's weights on a rank; ranks that hold the same share one.
@@ -46,7 +54,9 @@ final class ExpertCache {
     if let known = banks.first(where: { $0.weights.elementsEqual(weights, by: ===) }) {
       return known
     }
-    let bank = ExpertBank(layer: layer, weights: weights)
+    let bank = ExpertBank(
+      layer: layer, weights: weights,
+      firstExpert: banks.last.map { $0.firstExpert + $0.experts.count } ?? 0)
     banks.append(bank)
     return bank
   }
@@ -54,16 +64,19 @@ final class ExpertCache {
   /// Memory that the largest expert takes while it is read.
   func largestRead() throws(WeightError) -> Int {
     var most = 0
-    guard reader != nil else { return 0 }
     for bank in banks where !bank.experts.isEmpty {
-      most = max(most, CheckpointReader.room(for: try ranges(bank, 0, bank.all)))
+      most = max(most, try WeightLoading.room(for: try bank.items(0, bank.all, of: self)))
     }
     return most
   }
 
-  /// Memory that the largest weight of an expert takes while it is made ready.
-  var largestScratch: Int {
-    banks.flatMap(\.weights).reduce(0) { max($0, $1.form == nil ? 0 : 6 * $1.box.count) }
+  /// Memory that threads take while they make pieces of weights ready.
+  func largestScratch() throws(WeightError) -> Int {
+    var most = 0
+    for weight in banks.flatMap(\.weights) where !weight.experts.isEmpty {
+      most = max(most, try part(weight, 0).scratchBytes)
+    }
+    return WeightStore.workers * most
   }
 
   /// What has been done so far.
@@ -75,11 +88,13 @@ final class ExpertCache {
       bank.slots.reduce(sum) { $0 + bank.bytes($1.resident) }
     }
     report.bytesRead = bytesRead
+    report.leastBytesRead =
+      trace.isCut || !isRead ? nil : trace.leastReads(capacity: capacity)
     report.decodeBytesRead = firstTokenBytes.map { bytesRead - $0 } ?? 0
     return report
   }
 
-  private var bytesRead: Int { reader?.bytesRead ?? statistics.bytesRead }
+  var bytesRead: Int { isRead ? reader.bytesRead - residentReads : statistics.bytesRead }
 
   /// Notes that the first token has been made: from now on experts that nobody has asked for are read
   /// whenever there is room for them and nothing else to read.
@@ -89,12 +104,17 @@ final class ExpertCache {
 
   var isWarming: Bool { firstTokenBytes != nil }
 
+  /// Notes that the weights which stay have been read, by the same reader.
+  func noteResidentReads() { residentReads = reader.bytesRead }
+
   // MARK: Steps
 
   /// Notes that rows are sent to slots, and begins to read what is missing.
   func expect(_ bank: ExpertBank, slots: [Int]) throws(WeightError) {
     bank.step += 1
     try installCompleted()
+    giveUpGuesses(of: bank, but: slots)
+    trace.add(first: bank.firstExpert, slots: slots, bytes: bank.expertBytes)
     for slot in slots {
       let isThere = bank.slots[slot].resident == bank.all
       statistics.hits += isThere ? 1 : 0
@@ -171,9 +191,12 @@ final class ExpertCache {
           victim = (bank, number, slot.isExpected, own)
         }
       }
-      guard let victim else { return false }
-      if let score, victim.score >= score { return false }
-      used -= victim.bank.evict(victim.slot)
+      guard let victim, score.map({ victim.score < $0 }) ?? true else {
+        for spare in spares { spare.release() }
+        spares = []
+        return false
+      }
+      used -= victim.bank.evict(victim.slot, spares: &spares)
     }
     return true
   }

@@ -38,15 +38,17 @@ extension PlanSession {
       // No step has more rows than there are tokens to read and to make.
       let rows = min(load.tokens, lengths.reduce(0, +))
       for rank in runner.ranks {
+        // An arena in large pages is in memory as soon as every value has some rows.
+        let arena = rank.prepared.arenaBytes
+        let used = arena >= 4 << 20 ? arena : arena * rows / max(load.tokens, 1)
         needs.values +=
-          rank.microBatches * rank.prepared.arenaBytes * rows / max(load.tokens, 1)
-          + 2 * rank.exchangeBytes(rows: rows * runner.pool.mesh.dp)
+          rank.microBatches * used + 2 * rank.exchangeBytes(rows: rows * runner.pool.mesh.dp)
         let sequences = lengths.prefix(load.sequences)
         needs.caches += rank.cacheBytes(tokens: sequences.reduce(0, +), sequences: sequences.count)
       }
     }
     guard let experts = store.experts else { return needs }
-    needs.staging = 2 * (try experts.largestRead()) + experts.largestScratch
+    needs.staging = 2 * (try experts.largestRead()) + (try experts.largestScratch())
     let topK = plan.pools.flatMap(\.functions).flatMap { function in
       function.function.operations.filter { $0.kind == .dispatch }.map { operation in
         operation.operand("indices").flatMap { function.function.type(of: $0) }?.elementsPerRow ?? 1
@@ -70,6 +72,7 @@ extension PlanSession {
     experts.stagingCapacity = needs.staging + reads
     experts.capacity = rest - reads
     do { try store.read() } catch { throw .weights(error) }
+    experts.noteResidentReads()
   }
 }
 

@@ -1,3 +1,4 @@
+internal import CEPCheckpoint
 internal import EPBackend
 import Glibc
 
@@ -9,21 +10,32 @@ import Glibc
 final class ReservedMemory: @unchecked Sendable {
   /// The addresses.
   let memory: Memory
+  private let mapping: UnsafeMutableRawPointer
   private let length: Int
 
   private static let page = Int(sysconf(Int32(_SC_PAGESIZE)))
 
-  /// Reserves addresses; takes no memory.
-  init(bytes: Int) throws(WeightError) {
+  /// Large pages, in which addresses are found faster.
+  private static let largePage = 2 << 20
+
+  /// Reserves addresses for parts of `partBytes`; takes no memory.
+  init(bytes: Int, partBytes: Int) throws(WeightError) {
     let page = ReservedMemory.page
-    length = max((bytes + page - 1) / page, 1) * page
+    // Parts that are no whole number of large pages would share them.
+    let isLarge = partBytes > 0 && partBytes % ReservedMemory.largePage == 0
+    let alignment = isLarge ? ReservedMemory.largePage : page
+    length = max((bytes + page - 1) / page, 1) * page + alignment
     let base = unsafe mmap(
       nil, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     guard let base = unsafe base, unsafe base != MAP_FAILED else { throw .memory(code: errno) }
-    memory = unsafe Memory(base, bytes: bytes)
+    unsafe mapping = unsafe base
+    let address = Int(bitPattern: base)
+    let start = unsafe base + ((address + alignment - 1) / alignment * alignment - address)
+    memory = unsafe Memory(start, bytes: bytes)
+    if isLarge { _ = unsafe madvise(start, bytes, MADV_HUGEPAGE) }
   }
 
-  deinit { _ = unsafe munmap(memory.base, length) }
+  deinit { _ = unsafe munmap(mapping, length) }
 
   /// The pages that hold some bytes, as bytes of the block.
   static func pages(of range: Range<Int>) -> Range<Int> {
@@ -36,6 +48,12 @@ final class ReservedMemory: @unchecked Sendable {
     if unsafe mprotect(memory.base + pages.lowerBound, pages.count, PROT_READ | PROT_WRITE) != 0 {
       throw .memory(code: errno)
     }
+  }
+
+  /// Moves pages of another block to where this one has none; both begin and end with pages. Returns
+  /// whether the system did it.
+  func take(at offset: Int, from other: ReservedMemory, at otherOffset: Int, bytes: Int) -> Bool {
+    unsafe epc_pages_move(other.memory.base + otherOffset, memory.base + offset, bytes)
   }
 
   /// Gives whole pages back to the system.

@@ -14,15 +14,25 @@ public struct StreamStatistics: Hashable, Sendable {
   public var misses = 0
   /// Bytes read from the checkpoint for experts.
   public var bytesRead = 0
-  /// Of those, bytes read after the first token.
+  /// Bytes that a cache of this capacity would have read which knew the future, in the form that experts
+  /// are kept in; nil where nothing is read, or for very long runs.
+  public var leastBytesRead: Int?
+  /// Of those read, bytes read after the first token.
   public var decodeBytesRead = 0
   /// Seconds in which there was nothing to do but wait for an expert.
   public var stallSeconds = 0.0
-  /// Seconds in which what had been read was put into the form that the device wants.
+  /// Bytes that were read in those seconds.
+  public var stallBytes = 0
+  /// Seconds of all threads that put what had been read into the form that the device wants.
   public var installSeconds = 0.0
 
   /// Nothing done yet.
   public init() {}
+
+  /// Bytes read in a second of waiting; nil where nothing was waited for.
+  public var stallRate: Double? {
+    stallSeconds > 0 ? Double(stallBytes) / stallSeconds : nil
+  }
 
   /// The share of experts that were in memory when rows were sent to them; nil without any.
   public var hitRate: Double? {

@@ -65,52 +65,30 @@ extension Checkpoint {
     } catch { throw .checkpoint(error) }
   }
 
-  /// The bytes that an expert's part of a weight is made of.
-  func ranges(
-    _ slice: EPPlan.WeightSlice, _ box: WeightBox, expert: Int
-  ) throws(WeightError) -> [FileRange] {
+  /// A part of a weight that a rank holds: all of it, or one expert's.
+  func part(
+    _ slice: EPPlan.WeightSlice, _ box: WeightBox, expert: Int?, uses: WeightUse,
+    as form: WeightStore.Form?
+  ) throws(WeightError) -> WeightPart {
     let place = try place(of: slice.name, among: slice.stored)
-    let weight = try self.weight(
-      place, sizes: box.sizes, experts: slice.axes.first?.size, expert: expert)
-    do {
-      return try weight.ranges(
-        of: box.bounds(of: weight.shape, expert: place.isPerExpert ? 0 : expert))
-    } catch { throw .checkpoint(error) }
-  }
-
-  /// Reads the part of a weight that a rank holds, from the files or from where their bytes were read
-  /// to.
-  func read(
-    _ slice: EPPlan.WeightSlice, _ box: WeightBox, experts: [Int]?, uses: WeightUse,
-    from staged: StagedBytes? = nil, into memory: Memory
-  ) throws(WeightError) {
-    let place = try place(of: slice.name, among: slice.stored)
+    func part(_ origin: WeightPart.Origin) -> WeightPart {
+      WeightPart(
+        origin, of: slice, box, uses: uses, as: form, expert: expert, tensor: place.name)
+    }
     if case .experts(let count) = uses {
-      try readTable(place.name, experts: count, into: memory)
-      return
+      return part(.table(self, tensor: place.name, experts: count))
     }
     let whole = slice.axes.first?.split == .expert ? slice.axes[0].size : nil
-    var fused: StoredWeight?
-    for (slot, expert) in (experts ?? [0]).enumerated() {
-      let weight: StoredWeight
-      if let fused, !place.isPerExpert {
-        weight = fused
-      } else {
-        weight = try self.weight(place, sizes: box.sizes, experts: whole, expert: expert)
-        fused = weight
-      }
-      let part = memory.elements(from: slot * box.count, count: box.count)
-      let source = staged.map { weight.reading(from: $0) } ?? weight
-      try source.read(box, expert: place.isPerExpert || experts == nil ? 0 : expert, into: part)
-      if unsafe epc_ref_first_non_finite(part.reals, box.count) < box.count {
-        let tensor = place.name.replacing("{expert}", with: String(expert))
-        throw .notFinite(
-          weight: slice.name.replacing("{expert}", with: String(expert)), tensor: tensor)
-      }
+    let weight = try self.weight(place, sizes: box.sizes, experts: whole, expert: expert ?? 0)
+    let matrix = place.isPerExpert ? 0 : expert ?? 0
+    if let run = weight.rows(of: box.runs, columns: form?.form.columns, expert: matrix) {
+      return part(.rows(run))
     }
+    return part(.matrix(weight, expert: matrix))
   }
 
-  private func readTable(_ name: String, experts: Int, into memory: Memory) throws(WeightError) {
+  /// Reads whole numbers below `experts` as reals.
+  func readTable(_ name: String, experts: Int, into memory: Memory) throws(WeightError) {
     let entries: [Int64]
     do { entries = try integers(name) } catch { throw .checkpoint(error) }
     if 4 * entries.count != memory.bytes {

@@ -1,4 +1,6 @@
 public import EPCheckpoint
+internal import EPModel
+internal import EPPlan
 
 /// Where weights come from.
 public enum WeightSource: Sendable {
@@ -14,5 +16,22 @@ public enum WeightSource: Sendable {
       return
     }
     do { self = .checkpoint(try Checkpoint.open(text)) } catch { throw .checkpoint(error) }
+  }
+}
+
+extension WeightSource {
+  /// A part of a weight that a rank holds: all of it, or one expert's.
+  func part(
+    _ slice: EPPlan.WeightSlice, _ box: WeightBox, expert: Int?, uses: WeightUse,
+    as form: WeightStore.Form?
+  ) throws(WeightError) -> WeightPart {
+    switch self {
+    case .synthetic(let seed):
+      return WeightPart(
+        .synthetic(seed: seed, expert: expert), of: slice, box, uses: uses, as: form,
+        expert: expert)
+    case .checkpoint(let checkpoint):
+      return try checkpoint.part(slice, box, expert: expert, uses: uses, as: form)
+    }
   }
 }

@@ -3,6 +3,7 @@ internal import EPBackend
 internal import EPCheckpoint
 internal import EPModel
 public import EPPlan
+internal import Glibc
 
 /// The weights of this process: read or made slice by slice, each slice once.
 public final class WeightStore {
@@ -49,24 +50,15 @@ public final class WeightStore {
   }
 
   /// A weight as a kernel wants it.
-  struct Form {
+  struct Form: Sendable {
     var form: WeightForm
-    /// Makes a matrix ready.
-    var prepare: (Memory, Memory) -> Void
+    /// Makes rows of a matrix ready; see `Device`.
+    var prepare: @Sendable (EncodedRows, Range<Int>, Memory) -> Bool
 
     /// Bytes of so many reals, which are a whole number of matrices.
     func bytes(of reals: Int) -> Int {
       precondition(reals % form.elements == 0, "a weight has a whole number of matrices")
       return reals / form.elements * form.bytes
-    }
-
-    /// Makes consecutive matrices ready, as many as there is room for.
-    func prepare(matrices: Memory, into result: Memory) {
-      for matrix in 0..<(result.bytes / max(form.bytes, 1)) {
-        prepare(
-          matrices.elements(from: matrix * form.elements, count: form.elements),
-          result.part(from: matrix * form.bytes, bytes: form.bytes))
-      }
     }
   }
 
@@ -118,52 +110,52 @@ public final class WeightStore {
 
   /// Reads or makes everything that has a place.
   func read() throws(WeightError) {
+    if unread.isEmpty { return }
     let all = unread
     unread = []
+    var items: [WeightLoading.Item] = []
     for item in all {
-      guard let form = item.form else {
-        try read(item, experts: item.experts, into: item.storage.memory)
-        continue
-      }
-      // Expert by expert, so that no more than one is there as reals.
-      let reals = Storage(bytes: 4 * item.box.count)
-      let bytes = form.bytes(of: item.box.count)
+      let bytes = item.form?.bytes(of: item.box.count) ?? 4 * item.box.count
       for slot in 0..<(item.experts?.count ?? 1) {
-        try read(item, experts: item.experts.map { [$0[slot]] }, into: reals.memory)
-        form.prepare(
-          matrices: reals.memory, into: item.storage.memory.part(from: slot * bytes, bytes: bytes))
+        let part = try part(item, expert: item.experts?[slot])
+        items.append(
+          WeightLoading.Item(
+            part: part, pieces: part.pieces.indices,
+            place: item.storage.memory.part(from: slot * bytes, bytes: bytes),
+            owner: item.storage))
       }
     }
+    var reader = experts?.reader
+    if reader == nil { reader = try WeightStore.reader(of: source, isDirect: false) }
+    if let reader { try WeightStore.load(items, by: reader) }
   }
 
-  /// Reads or makes the reals of a weight, of the experts given if it has experts.
-  private func read(
-    _ item: Unread, experts: [Int]?, into memory: Memory
-  ) throws(WeightError) {
+  /// Threads that read and make weights.
+  ///
+  /// What fits into memory is read through the system's cache, so that it is there the next time.
+  static func reader(of source: WeightSource, isDirect: Bool) throws(WeightError)
+    -> CheckpointReader
+  {
+    var checkpoint: Checkpoint?
+    if case .checkpoint(let known) = source { checkpoint = known }
+    do {
+      return try CheckpointReader(
+        checkpoint, threads: readers, workers: workers, isDirect: isDirect)
+    } catch { throw .checkpoint(error) }
+  }
+
+  /// Threads that make what was read ready.
+  static let workers = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+
+  private func part(_ item: Unread, expert: Int?) throws(WeightError) -> WeightPart {
     if item.weight.role == .constant {
       let rows = item.weight.constants
-      fill(
-        memory, item.box,
-        constants: rows.indices.contains(item.ordinal) ? rows[item.ordinal] : rows.first ?? [])
-      return
+      return WeightPart(
+        .constants(
+          rows.indices.contains(item.ordinal) ? rows[item.ordinal] : rows.first ?? []),
+        of: item.slice, item.box, uses: item.uses, as: item.form)
     }
-    switch source {
-    case .synthetic(let seed):
-      item.slice.synthesize(
-        item.box, experts: experts, uses: item.uses, seed: seed, into: memory)
-    case .checkpoint(let checkpoint):
-      try checkpoint.read(item.slice, item.box, experts: experts, uses: item.uses, into: memory)
-    }
-  }
-
-  private func fill(_ memory: Memory, _ box: WeightBox, constants: [Double]) {
-    var next = 0
-    for run in box.runs {
-      for index in run where constants.indices.contains(index) {
-        unsafe memory.reals[next] = Float(constants[index])
-        next += 1
-      }
-    }
+    return try source.part(item.slice, item.box, expert: expert, uses: item.uses, as: item.form)
   }
 
   /// The weight of routed experts that a place belongs to, where they are streamed.

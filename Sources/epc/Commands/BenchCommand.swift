@@ -63,33 +63,65 @@ struct BenchCommand: ParsableCommand {
     _ device: CPUDevice, _ benchmark: CPUBenchmark
   ) throws(Diagnostics) {
     var rows: [CPUBenchmark.Row] = []
-    let shapes = [(1024, 1024), (512, 7168), (4096, 2048)]
+    var layers: [CPUBenchmark.Row] = []
+    let shapes = [(1024, 1024), (512, 7168), (7168, 2048)]
     for weights in WeightFormat.allCases {
       for (out, contracted) in shapes {
-        for count in [1, 4, 16, 64, 512] {
+        for count in [1, 4, 16, 64, 512, 1024] {
           rows.append(
             benchmark.measure(weights, rows: count, out: out, contracted: contracted))
         }
       }
-      for tokens in [1, 16, 256] {
-        rows.append(
-          benchmark.measure(weights, rows: 8 * tokens, out: 512, contracted: 1024, experts: 64))
+      for tokens in [1, 4, 16, 32, 64, 1024] {
+        layers.append(benchmark.measureExperts(weights, tokens: tokens))
       }
     }
     if format == .json {
-      try show(device, benchmark, "products", .list(rows.map(\.document)))
+      try show(
+        device, benchmark,
+        [
+          .init(name: "products", value: .list(rows.map(\.document))),
+          .init(name: "expert_layers", value: .list(layers.map(\.document))),
+        ])
       return
     }
     Terminal.print(floors(device, benchmark))
-    var table = [["weights", "rows", "out x in", "experts", "GFLOP/s", "GB/s", "of the floor"]]
-    for row in rows {
-      table.append([
-        row.weights.rawValue, "\(row.rows)", "\(row.out) x \(row.contracted)",
-        "\(row.experts)", number(row.operations / 1e9), number(row.bytes / 1e9),
-        number(row.share, 2),
-      ])
-    }
-    Terminal.print(aligned(table))
+    let head = ["GFLOP/s", "GB/s", "of the floor"]
+    Terminal.print(
+      aligned(
+        [["weights", "rows", "out x in"] + head]
+          + rows.map {
+            [$0.weights.rawValue, "\($0.rows)", "\($0.out) x \($0.contracted)"] + figures($0)
+          }))
+    Terminal.print("\n64 experts of 1024 x 512, 8 a token\n")
+    Terminal.print(
+      aligned(
+        [["weights", "tokens"] + head]
+          + layers.map { [$0.weights.rawValue, "\($0.rows)"] + figures($0) }))
+    Terminal.print("\nof the floor, the least and the middle\n")
+    Terminal.print(
+      aligned(
+        [["", "least", "middle"]]
+          + WeightFormat.allCases.flatMap { weights in
+            [
+              summary("\(weights.rawValue), 1 to 4 rows", rows, weights, 1...4),
+              summary("\(weights.rawValue), 16 to 1024 rows", rows, weights, 16...1024),
+              summary("\(weights.rawValue), experts, 1 to 16 tokens", layers, weights, 1...16),
+              summary("\(weights.rawValue), experts, 32 to 1024", layers, weights, 32...1024),
+            ]
+          }))
+  }
+
+  private func figures(_ row: CPUBenchmark.Row) -> [String] {
+    [number(row.operations / 1e9), number(row.bytes / 1e9, 1), number(row.share, 2)]
+  }
+
+  private func summary(
+    _ name: String, _ rows: [CPUBenchmark.Row], _ weights: WeightFormat, _ range: ClosedRange<Int>
+  ) -> [String] {
+    let shares = rows.filter { $0.weights == weights && range.contains($0.rows) }.map(\.share)
+      .sorted()
+    return [name, number(shares.first ?? 0, 2), number(shares[shares.count / 2], 2)]
   }
 
   // MARK: A model
@@ -108,8 +140,8 @@ struct BenchCommand: ParsableCommand {
       let prompts = (0..<batch).map { number in
         (0..<prompt).map { Int32(($0 * 7919 + number * 104_729) % plan.model.vocabulary) }
       }
-      // Once to warm caches and threads.
-      _ = try session.generate(GenerationRequest(prompts: [[1, 2, 3]], count: 2))
+      // Once to wake threads, and for the memory of a step to be there.
+      _ = try session.generate(GenerationRequest(prompts: prompts, count: 2))
       result = try session.generate(GenerationRequest(prompts: prompts, count: decode))
     } catch { throw Diagnostics("bench", error.description) }
     let statistics = result.statistics
@@ -123,16 +155,20 @@ struct BenchCommand: ParsableCommand {
     let decodeRate = Double(batch) / decodeStep
     if format == .json {
       try show(
-        device, benchmark, "model",
-        .object([
-          "name": .text(plan.model.name), "prompt": .int(prompt), "batch": .int(batch),
-          "decode": .int(decode), "prefill_tokens_per_second": .real(prefillRate),
-          "prefill_share_of_peak": .real(operations / peak),
-          "decode_tokens_per_second": .real(decodeRate),
-          "decode_bytes_per_step": .real(bytes),
-          "decode_share_of_floor": .real(floor / decodeStep),
-          "weight_bytes": .int(statistics.weightBytes),
-        ]))
+        device, benchmark,
+        [
+          .init(
+            name: "model",
+            value: .object([
+              "name": .text(plan.model.name), "prompt": .int(prompt), "batch": .int(batch),
+              "decode": .int(decode), "prefill_tokens_per_second": .real(prefillRate),
+              "prefill_share_of_peak": .real(operations / peak),
+              "decode_tokens_per_second": .real(decodeRate),
+              "decode_bytes_per_step": .real(bytes),
+              "decode_share_of_floor": .real(floor / decodeStep),
+              "weight_bytes": .int(statistics.weightBytes),
+            ]))
+        ])
       return
     }
     Terminal.print(floors(device, benchmark))
@@ -180,7 +216,7 @@ struct BenchCommand: ParsableCommand {
   }
 
   private func show(
-    _ device: CPUDevice, _ benchmark: CPUBenchmark, _ name: String, _ measured: Document
+    _ device: CPUDevice, _ benchmark: CPUBenchmark, _ measured: [Document.Field]
   ) throws(Diagnostics) {
     let peaks = WeightFormat.allCases.map { weights in
       Document.Field(name: weights.rawValue, value: .real(benchmark.peaks[weights] ?? 0))
@@ -189,10 +225,9 @@ struct BenchCommand: ParsableCommand {
       .init(name: "device", value: .text(device.summary)),
       .init(name: "read_bytes_per_second", value: .real(benchmark.readRate)),
       .init(name: "peak_operations_per_second", value: .object(peaks)),
-      .init(name: name, value: measured),
     ]
     do {
-      let bytes = try Document.object(all).jsonValue.serialized(style: .pretty)
+      let bytes = try Document.object(all + measured).jsonValue.serialized(style: .pretty)
       Terminal.print(String(decoding: bytes, as: UTF8.self))
     } catch { throw Diagnostics("bench-json", "\(error)") }
   }

@@ -61,7 +61,7 @@ struct CompileCommand: ParsableCommand {
         throw PlanFlags.unknown("--print-after", name, ["all"] + Compiler.passes.map(\.name))
       }
       var request = try flags.request()
-      request.overlap = try overlapWish()
+      request.overlap = try PlanFlags.overlap(overlap)
       if request.overlap != .none && request.loads == nil {
         request.calibration = try Calibration(
           catalog: HardwareCatalog.standard(
@@ -92,18 +92,6 @@ struct CompileCommand: ParsableCommand {
       if let output, output != "-", format == .text { Terminal.print("wrote \(output)\n") }
       clock.lap("write and summarise it")
       if timings { Terminal.error(clock.report) }
-    }
-  }
-
-  private func overlapWish() throws(Diagnostics) -> CompileRequest.Overlap {
-    switch overlap {
-    case "auto": return .auto
-    case "none": return .none
-    default:
-      guard let count = Int(overlap) else {
-        throw PlanFlags.unknown("--overlap", overlap, ["auto", "none", "1", "2", "3"])
-      }
-      return .microBatches(count)
     }
   }
 }

@@ -13,22 +13,25 @@ struct EstimateCommand: ParsableCommand {
     abstract: "Work out what one configuration delivers: time by part, memory by part, cost.",
     discussion: """
       Every figure says where it comes from (measured, interpolated, extrapolated, derived) and \
-      carries a 90 % interval; docs/cost.md says how. '--batch' is for each device.
+      carries a 90 % interval; docs/cost.md says how. '--batch' is for each device. Of a plan, the \
+      step is priced as the plan has it: in its micro-batches, by its schedules.
 
         epc estimate models/deepseek-v3.swift --cluster h100:72 --phase decode --ep 72 \\
           --batch 256 --context 2000
         epc estimate models/deepseek-v3.swift --cluster h800:32 --phase prefill \\
           --tokens-per-gpu 16384 --explain
+        epc estimate plan.json
       """)
 
-  @Argument(help: "The model.")
+  @Argument(help: "The model, or a plan.")
   var model: String
 
   @OptionGroup
   var flags: PlanFlags
 
-  @Option(help: "Two micro-batches side by side where that is faster (auto), never (none), always.")
-  var overlap: OverlapFlag = .auto
+  @Option(
+    help: "Micro-batches of a step: auto, none (nothing overlaps), or a number, as for 'compile'.")
+  var overlap: String = "auto"
 
   @Option(help: "The chance that a drafted token is accepted, given those before it.")
   var acceptance: Double = 0.85
@@ -48,11 +51,6 @@ struct EstimateCommand: ParsableCommand {
   @Option(help: "What to print: text or json.")
   var format: OutputFormat = .text
 
-  /// What '--overlap' takes.
-  enum OverlapFlag: String, ExpressibleByArgument, CaseIterable {
-    case auto, none, always
-  }
-
   /// What '--attention' takes.
   enum AttentionFormat: String, ExpressibleByArgument, CaseIterable {
     case bf16, fp8
@@ -66,22 +64,24 @@ struct EstimateCommand: ParsableCommand {
       if !(balancedness > 0 && balancedness <= 1) {
         throw Diagnostics("flag", "'--balancedness \(balancedness)'; it is above 0 and at most 1")
       }
-      var request = try flags.request()
-      // Without '--mtp' nothing is drafted.
-      request.drafts = request.drafts ?? 0
-      let loaded = try LoadedModel.load(model)
-      for note in loaded.notes { Terminal.error("note: \(note)") }
       let catalog = HardwareCatalog.standard(
         environment: Terminal.environment, executable: Terminal.executable)
-      let plan = try Compiler.compile(Compilation(loaded.program, request))
-      let hardware = request.cluster?.hardware ?? request.defaultHardware
-      let cost = CostModel(hardware, calibration: try Calibration(catalog: catalog))
+      let calibration = try Calibration(catalog: catalog)
+      let plan = try plan(calibration)
+      let hardware: Hardware
+      if let cluster = flags.cluster {
+        hardware = try catalog.cluster(cluster).hardware
+      } else {
+        hardware = try catalog.hardware(named: plan.cluster.device)
+      }
+      let loads = try flags.loads.source()
       var documents: [Document] = []
       for pool in plan.pools {
         var estimator = StepEstimator(
-          pool, precision: plan.model.precision, model: cost,
+          pool, precision: plan.model.precision,
+          model: CostModel(hardware, calibration: calibration),
           devicesPerNode: plan.cluster.devicesPerNode)
-        if let loads = request.loads {
+        if let loads {
           do throws(PlacementError) { estimator.loads = try loads.loads(of: pool) } catch {
             throw Diagnostics("expert-loads", error.description)
           }
@@ -89,8 +89,7 @@ struct EstimateCommand: ParsableCommand {
         estimator.assumedBalancedness = balancedness
         if attention == .fp8 { estimator.attentionFormat = .fp8 }
         let estimate = estimator.poolEstimate(
-          overlap: overlap == .auto ? nil : overlap == .none ? OverlapChoice.none : .twoBatches,
-          drafts: pool.drafts.count, acceptance: acceptance,
+          of: estimator.recordedPlan(), drafts: pool.drafts.count, acceptance: acceptance,
           dollarsPerHour: price ?? hardware.dollarsPerHour)
         switch format {
         case .text:
@@ -109,5 +108,23 @@ struct EstimateCommand: ParsableCommand {
         } catch { throw Diagnostics("estimate-json", "\(error)") }
       }
     }
+  }
+  /// The plan of the file, or the one that the flags make of a model.
+  private func plan(_ calibration: Calibration) throws(Diagnostics) -> Plan {
+    if try LoadedModel.isPlan(model) {
+      if let flag = flags.sizes.first ?? (overlap == "auto" ? nil : "--overlap") {
+        throw Diagnostics("flag", "'\(flag)' beside \(model): a plan says that itself")
+      }
+      return try Plan.load(model)
+    }
+    var request = try flags.request()
+    // Without '--mtp' nothing is drafted.
+    request.drafts = request.drafts ?? 0
+    request.overlap = try PlanFlags.overlap(overlap)
+    request.calibration = calibration
+    for index in request.pools.indices { request.pools[index].balancedness = balancedness }
+    let loaded = try LoadedModel.load(model)
+    for note in loaded.notes { Terminal.error("note: \(note)") }
+    return try Compiler.compile(Compilation(loaded.program, request))
   }
 }

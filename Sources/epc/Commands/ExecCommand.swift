@@ -1,6 +1,7 @@
 import ArgumentParser
 import EPBackend
 import EPBackendCPU
+import EPBackendSimGPU
 import EPCheckpoint
 import EPCompiler
 import EPCost
@@ -8,6 +9,7 @@ import EPIR
 import EPJSON
 import EPModel
 import EPPlan
+import EPPlugin
 import EPReport
 import EPRuntime
 import EPTokenizer
@@ -44,6 +46,10 @@ struct ExecCommand: ParsableCommand {
         such as ./libmine.so; 'epc backends' lists installed ones.
         """))
   var backend: String?
+
+  @Option(
+    help: "A library with kernels for operations of the model that epc does not know.")
+  var kernels: String?
 
   @Option(help: "How many seconds one call of a library may take.")
   var backendTimeout: Int = 60
@@ -120,6 +126,13 @@ struct ExecCommand: ParsableCommand {
       }
       let backend = try BackendChoice(
         named: backend ?? "cpu", cpu: cpu, seconds: backendTimeout)
+      if kernels != nil {
+        switch backend {
+        case .cpu, .reference, .plugin: break
+        case .mpi, .simgpu:
+          throw Diagnostics("flag", "'--kernels' runs in one process; use '--backend cpu'")
+        }
+      }
       let kept = try keptData()
       let sampling = try self.sampling()
       var plan = try Plan.load(plan)
@@ -139,11 +152,20 @@ struct ExecCommand: ParsableCommand {
           )
         }
         switch backend {
-        case .cpu(let device): try compare(plan, source, request, device, limit?.bytes)
-        case .reference: try compare(plan, source, request, ReferenceDevice(), limit?.bytes)
+        case .cpu(let device):
+          try compareExtended(plan, source, request, device, limit?.bytes)
+        case .reference:
+          try compareExtended(plan, source, request, ReferenceDevice(), limit?.bytes)
         case .mpi:
           throw Diagnostics("flag", "'--check' runs in one process; leave out '--backend mpi'")
-        case .plugin(let device): try compare(plan, source, request, device, nil)
+        case .plugin(let device):
+          guard let kernels = device.withKernels else {
+            throw Diagnostics(
+              "flag",
+              "'--check' compares operations, and '\(device.name)' runs whole programs only; 'epc "
+                + "conformance' compares what they make")
+          }
+          try compareExtended(plan, source, request, kernels, nil)
         case .simgpu:
           throw Diagnostics(
             "flag", "'--check' runs all ranks in one process; leave '--backend simgpu' out")
@@ -151,28 +173,62 @@ struct ExecCommand: ParsableCommand {
         return
       }
       let result: GenerationResult
+      var faults: [FaultReport] = []
       switch backend {
-      case .cpu(let device): result = try run(plan, source, request, device, limit?.bytes)
+      case .cpu(let device): result = try runExtended(plan, source, request, device, limit?.bytes)
       case .reference:
-        result = try run(plan, source, request, ReferenceDevice(), limit?.bytes)
+        result = try runExtended(plan, source, request, ReferenceDevice(), limit?.bytes)
       case .mpi(let device):
         let job = MPIRun(plan: plan, source: source, request: request, device: device)
         // The others have had their part.
         guard let made = try job.run() else { return }
         result = made
-      case .plugin(let device): result = try run(plan, source, request, device, nil)
+      case .plugin(let device): result = try runExtended(plan, source, request, device, nil)
       case .simgpu(let device):
-        result = try runOverProcesses(plan, source, request, device)
+        let outcome = try runOverProcesses(plan, source, request, device)
         if NumericRun.worker != nil { return }
+        (result, faults) = (outcome.result, outcome.faults)
       }
       if let output {
         do throws(CheckpointError) { try result.write(to: output) } catch {
           throw Diagnostics("write", error.description)
         }
       }
-      try show(result, plan, tokenizer, on: backend.summary)
+      try show(result, plan, tokenizer, on: backend.summary, faults)
       if let output, format == .text { Terminal.print("wrote \(output)\n") }
     }
+  }
+
+  /// Runs with the kernels of a library beside the device's, if one is given.
+  private func runExtended<D: Device>(
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D,
+    _ memory: Int?
+  ) throws(Diagnostics) -> GenerationResult {
+    guard let library = try kernelLibrary() else {
+      return try run(plan, source, request, device, memory)
+    }
+    return try run(plan, source, request, ExtendedDevice(device, library: library), memory)
+  }
+
+  /// Compares with the kernels of a library beside the device's and the reference's, if one is given.
+  private func compareExtended<D: Device>(
+    _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D,
+    _ memory: Int?
+  ) throws(Diagnostics) {
+    guard let library = try kernelLibrary() else {
+      return try compare(plan, source, request, device, memory, against: ReferenceDevice())
+    }
+    try compare(
+      plan, source, request, ExtendedDevice(device, library: library), memory,
+      against: ExtendedDevice(ReferenceDevice(), library: library))
+  }
+
+  private func kernelLibrary() throws(Diagnostics) -> PluginDevice? {
+    guard let kernels else { return nil }
+    do throws(PluginError) {
+      let library = try BackendChoice.library(kernels, seconds: backendTimeout)
+      return try PluginDevice(library).withKernels
+    } catch { throw Diagnostics("kernels", error.description) }
   }
 
   private func run<D: Device>(
@@ -288,9 +344,9 @@ struct ExecCommand: ParsableCommand {
   }
 
   /// Runs the plan beside an unsharded one of the same model on reference kernels.
-  private func compare<D: Device>(
+  private func compare<D: Device, R: Device>(
     _ plan: Plan, _ source: WeightSource, _ request: GenerationRequest, _ device: D,
-    _ memory: Int?
+    _ memory: Int?, against reference: R
   ) throws(Diagnostics) {
     let single = try unsharded(plan)
     let comparison: Comparison
@@ -303,7 +359,7 @@ struct ExecCommand: ParsableCommand {
       } catch { throw .weights(error) }
       comparison = try Comparison.run(
         try PlanSession(plan, weights: stores.0, device: device),
-        against: try PlanSession(single, weights: stores.1, device: ReferenceDevice()), request,
+        against: try PlanSession(single, weights: stores.1, device: reference), request,
         bound: bound)
     } catch { throw Diagnostics("exec", error.description) }
     Terminal.print(comparison.text)
@@ -334,11 +390,12 @@ struct ExecCommand: ParsableCommand {
   // MARK: Output
 
   private func show(
-    _ result: GenerationResult, _ plan: Plan, _ tokenizer: Tokenizer?, on backend: String
+    _ result: GenerationResult, _ plan: Plan, _ tokenizer: Tokenizer?, on backend: String,
+    _ faults: [FaultReport]
   ) throws(Diagnostics) {
     if format == .json {
       do {
-        let bytes = try document(result, tokenizer).jsonValue.serialized(style: .pretty)
+        let bytes = try document(result, tokenizer, faults).jsonValue.serialized(style: .pretty)
         Terminal.print(String(decoding: bytes, as: UTF8.self))
       } catch { throw Diagnostics("exec-json", "\(error)") }
       return
@@ -382,9 +439,11 @@ struct ExecCommand: ParsableCommand {
       let milliseconds = Int((statistics.firstTokenSeconds * 1000).rounded())
       lines.append("first token after \(milliseconds) ms")
     }
+    lines.append(statistics.memory.text(experts: statistics.streaming))
     if let streaming = statistics.streaming {
       lines.append(streaming.text(tokens: statistics.tokens))
     }
+    lines += faults.map { "fault: \($0.text)" }
     Terminal.print(lines.joined(separator: "\n") + "\n")
   }
 
@@ -397,7 +456,9 @@ struct ExecCommand: ParsableCommand {
     do { return try tokenizer.decode(tokens.map(Int.init)) } catch { return nil }
   }
 
-  private func document(_ result: GenerationResult, _ tokenizer: Tokenizer?) -> Document {
+  private func document(
+    _ result: GenerationResult, _ tokenizer: Tokenizer?, _ faults: [FaultReport]
+  ) -> Document {
     let statistics = result.statistics
     return .object([
       "prompts": .list(
@@ -413,7 +474,9 @@ struct ExecCommand: ParsableCommand {
       "decode_seconds": .real(statistics.decodeSeconds),
       "first_token_seconds": .real(statistics.firstTokenSeconds),
       "weight_bytes": .int(statistics.weightBytes),
+      "memory": statistics.memory.document(experts: statistics.streaming),
       "streaming": statistics.streaming?.document,
+      "faults": faults.isEmpty ? nil : .list(faults.map(\.document)),
       "acceptance_rate": statistics.acceptanceRate.map(Document.real),
       "handover_bytes": .int(statistics.handoverBytes),
       "batch_balance": statistics.routedBalance.mean.map(Document.real),

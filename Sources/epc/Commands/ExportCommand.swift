@@ -46,8 +46,10 @@ struct ExportCommand: ParsableCommand {
   @Option(help: "How keys and values move from prefill to decode: nixl or mooncake.")
   var transfer: ExportRequest.Transfer = .nixl
 
-  @Flag(help: "Overlap two micro-batches.")
-  var twoBatchOverlap = false
+  @Flag(
+    inversion: .prefixedNo,
+    help: "Overlap two micro-batches, or do not; as the plan does unless given.")
+  var twoBatchOverlap: Bool?
 
   @Flag(help: "Let the checkpoint's own code run, which some models need.")
   var trustRemoteCode = false
@@ -72,7 +74,7 @@ struct ExportCommand: ParsableCommand {
         request.hosts = hosts.split(separator: ",", omittingEmptySubsequences: false)
           .map(String.init)
       }
-      if twoBatchOverlap { request.twoBatches = true }
+      request.twoBatches = twoBatchOverlap
       let bundle = try plan.exported(to: target, engine: engine, request)
       if let output { try ExportFolder.write(try bundle.folder(), to: output) }
       switch format {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import EPBackendCPU
 import EPIR
 import EPReference
 
@@ -9,7 +10,9 @@ struct ReferencesCommand: ParsableCommand {
     discussion: """
       FOLDER holds checkpoint folders, at any depth, with a reference.safetensors beside each \
       model: input_ids, prefill_logits, decode_logits, decode_tokens and topk_idx by prompt. Each \
-      runs with EP 1, 2 and 4 and with data and tensor parallelism mixed, where its shapes allow.
+      runs with EP 1, 2 and 4 and with data and tensor parallelism mixed, where its shapes allow. \
+      With another '--dtype' than fp32 the logits of prompts are compared, by their \
+      Kullback-Leibler divergence.
       """)
 
   @Argument(help: "The folder.")
@@ -18,9 +21,13 @@ struct ReferencesCommand: ParsableCommand {
   @Option(help: "Only cases whose name has this text in it.")
   var only: String = ""
 
+  @Option(help: "How matrices are kept: fp32, bf16, int8, fp8 or mxfp4.")
+  var dtype: String = "fp32"
+
   func run() throws {
     try reporting { () throws(Diagnostics) in
-      let rows = ReferenceSuite.run(folder: folder, filter: only)
+      let weights = try WeightFormat.named(dtype)
+      let rows = ReferenceSuite.run(folder: folder, filter: only, weights: weights)
       if rows.isEmpty {
         throw Diagnostics(
           "references", "no folder below '\(folder)' holds a reference.safetensors")

@@ -183,17 +183,7 @@ struct SearchCommand: ParsableCommand {
       throw Diagnostics("flag", "'--plan \(row)', and there are \(result.best.count) rows")
     }
     let deployment = result.best[row - 1]
-    let parts = load.split(separator: ":", maxSplits: 1).map(String.init)
-    let requests: ReplayLoad
-    if ["poisson", "constant"].contains(parts.first) {
-      let rate = parts.count > 1 ? Double(parts[1]) : 0.9 * deployment.requestRate
-      guard let rate, rate > 0, rate <= 1e9 else {
-        throw Diagnostics("flag", "'--replay \(load)'; the rate is requests a second, above 0")
-      }
-      requests = parts[0] == "poisson" ? .poisson(rate) : .constant(rate)
-    } else {
-      requests = try ReplayLoad.trace(try Terminal.read(load, maxBytes: 2 << 30), named: load)
-    }
+    let requests = try ReplayLoad(flag: "--replay", load, rate: 0.9 * deployment.requestRate)
     return try Replay(result.problem, deployment).run(requests, count: self.requests)
   }
 

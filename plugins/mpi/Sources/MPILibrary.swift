@@ -114,6 +114,11 @@ public final class MPILibrary: @unchecked Sendable {
     return request
   }
 
+  /// Lets a request move on.
+  func progress(_ request: Int32) throws(BackendError) {
+    try check(table.progress(request), "an exchange cannot go on")
+  }
+
   /// Waits for a request.
   func wait(for request: Int32) throws(BackendError) {
     try check(table.wait(request), "an exchange did not complete")

@@ -47,6 +47,11 @@ public struct MPITransport: Transport {
     }
   }
 
+  /// Lets MPI move bytes of the rank's request: it does so within its own calls alone.
+  public mutating func progress() throws(BackendError) {
+    if let (_, request) = pending { try library.progress(request) }
+  }
+
   /// Waits for the rank's request; see `Transport`.
   public mutating func wait() throws(BackendError) -> [Int] {
     guard let (rank, request) = pending else { return [] }

@@ -204,6 +204,12 @@ static int receive(int rank, void *bytes, int64_t count, int *request) {
       &requests[*request].request);
 }
 
+static int progress(int request) {
+  // Done or not, the request stays until it is waited for.
+  int done;
+  return MPI_Request_get_status(requests[request].request, &done, MPI_STATUS_IGNORE);
+}
+
 static int wait_for(int request) {
   pending *slot = &requests[request];
   int error = MPI_Wait(&slot->request, MPI_STATUS_IGNORE);
@@ -238,9 +244,9 @@ static int gather(const void *mine, const int64_t *counts, void *all) {
   return error;
 }
 
-const epc_mpi_table *epc_mpi_table_v1(void);
+const epc_mpi_table *epc_mpi_table_v2(void);
 
-const epc_mpi_table *epc_mpi_table_v1(void) {
+const epc_mpi_table *epc_mpi_table_v2(void) {
   static const epc_mpi_table table = {
       .size = sizeof(epc_mpi_table),
       .version = EPC_MPI_VERSION,
@@ -252,6 +258,7 @@ const epc_mpi_table *epc_mpi_table_v1(void) {
       .exchange = exchange,
       .send = send,
       .receive = receive,
+      .progress = progress,
       .wait = wait_for,
       .gather_counts = gather_counts,
       .gather = gather,

@@ -27,8 +27,29 @@ public struct FaultReport: Hashable, Sendable {
     /// Seconds of computing them.
     public var recomputing: Double
 
+    /// Makes an account of a recovery.
+    public init(
+      by: String, loadedBytes: Int, loading: Double, recomputedTokens: Int, recomputing: Double
+    ) {
+      self.by = by
+      self.loadedBytes = loadedBytes
+      self.loading = loading
+      self.recomputedTokens = recomputedTokens
+      self.recomputing = recomputing
+    }
+
     /// Seconds from noticing until steps go on.
     public var seconds: Double { loading + recomputing }
+  }
+
+  /// Makes a report.
+  public init(
+    fault: FaultSchedule.Fault, place: String, noticedAfter: Double, recovery: Recovery? = nil
+  ) {
+    self.fault = fault
+    self.place = place
+    self.noticedAfter = noticedAfter
+    self.recovery = recovery
   }
 
   /// The report as plain data.
@@ -96,7 +117,7 @@ extension PoolSimulation {
   func slowRanks(_ faults: [FaultSchedule.Fault], step: Int) -> [FaultReport] {
     let seconds = outcome.steps.last?.seconds ?? 0
     return faults.filter { $0.holds(in: step) && $0.step == step && owns($0.rank) }.compactMap {
-      fault in
+      (fault) -> FaultReport? in
       let stage = (fault.rank - pool.firstRank) / pool.mesh.stageRanks
       let rank = (fault.rank - pool.firstRank) % pool.mesh.stageRanks
       switch fault.kind {
@@ -127,17 +148,22 @@ extension PoolSimulation {
   /// Runs a step up to the collective that waits for a lost rank for ever, and gives its name.
   func stepLosing(_ rank: Int) -> String {
     let stage = (rank - pool.firstRank) / pool.mesh.stageRanks
-    let calls = stages[stage].calls
-    let middle = calls.indices.filter { calls[$0].routing != nil }
-    let stop = middle.isEmpty ? calls.count / 2 : middle[middle.count / 2]
-    let job = stages[stage].lists[calls[stop].list].jobs.first {
-      switch $0.duration {
-      case .exchange, .collective, .send, .receive: return true
-      case .fixed, .routed: return false
+    // Of the collectives that meet others, one in the middle; the first of its call if it meets none.
+    var meetings: [(call: Int, issued: Int, isRouted: Bool)] = []
+    for (number, call) in stages[stage].calls.enumerated() {
+      let jobs = stages[stage].lists[call.list].jobs
+      for (issued, next) in call.order.enumerated() where jobs[next.job].meetsOthers {
+        meetings.append((number, issued, !call.routings.isEmpty))
       }
     }
-    step(until: (stage, stop))
-    let layer = calls[stop].layer
+    let routed = meetings.filter(\.isRouted)
+    let open = routed.isEmpty ? meetings : routed
+    let stop = open.isEmpty ? (call: 0, issued: 0, isRouted: false) : open[open.count / 2]
+    let call = stages[stage].calls[stop.call]
+    let issue = call.order.indices.contains(stop.issued) ? call.order[stop.issued] : nil
+    let job = issue.map { stages[stage].lists[call.list].jobs[$0.job] }
+    step(until: (stage, stop.call, stop.issued))
+    let layer = issue.map { call.layers[$0.layer] } ?? -1
     return "'\(job?.name ?? "step")'" + (layer >= 0 ? " of layer \(layer)" : "")
   }
 }

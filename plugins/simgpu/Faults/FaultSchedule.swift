@@ -70,6 +70,8 @@ public struct FaultSchedule: Hashable, Sendable {
 
   /// The faults, by step.
   public var faults: [Fault]
+  /// What devices lack before the first step.
+  public var defects: [DeviceDefect] = []
   /// Seconds without progress after which a collective counts as hung.
   public var timeout: Double
 
@@ -108,9 +110,9 @@ public struct FaultSchedule: Hashable, Sendable {
   }
 
   /// Reads a schedule: `{"faults": [{"kind", "rank", "step", "until", "factor", "code"}],
-  /// "timeout_ms": 1000}`, or `{"seed": 7, "count": 3}` to draw one.
+  /// "defects": [{"rank", "memory", "bandwidth", "compute", "links"}], "timeout_ms": 1000}`, or `{"seed": 7, "count": 3}` to draw one.
   public init(json root: JSONNode, ranks: Int, steps: Int) throws(JSONError) {
-    try root.requireKeys(only: ["faults", "timeout_ms", "seed", "count"])
+    try root.requireKeys(only: ["faults", "defects", "timeout_ms", "seed", "count"])
     let timeout = (try root.optional("timeout_ms")?.double(in: 1...3.6e6) ?? 1000) / 1000
     if let seed = try root.optional("seed") {
       self = .random(
@@ -118,8 +120,15 @@ public struct FaultSchedule: Hashable, Sendable {
         ranks: ranks, steps: steps, timeout: timeout)
       return
     }
+    var defects: [DeviceDefect] = []
+    if let nodes = try root.optional("defects") {
+      for node in try nodes.array(maxCount: 10_000) {
+        defects.append(try DeviceDefect(json: node, ranks: ranks))
+      }
+    }
     var faults: [Fault] = []
-    for node in try root["faults"].array(maxCount: 10_000) {
+    let nodes = defects.isEmpty ? try root["faults"] : try root.optional("faults")
+    for node in try nodes?.array(maxCount: 10_000) ?? [] {
       try node.requireKeys(only: ["kind", "rank", "step", "until", "factor", "code"])
       let name = try node["kind"]
       guard let kind = Fault.Kind(rawValue: try name.string(maxLength: 64)) else {
@@ -136,5 +145,6 @@ public struct FaultSchedule: Hashable, Sendable {
           code: try node.optional("code")?.int(in: 1...100_000) ?? 79))
     }
     self.init(faults, timeout: timeout)
+    self.defects = defects
   }
 }

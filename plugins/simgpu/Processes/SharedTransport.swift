@@ -2,6 +2,7 @@ internal import CEPSystem
 internal import EPBackend
 internal import EPIR
 internal import EPModel
+internal import Glibc
 
 /// Moves blocks between ranks of several processes with one copy: a sender posts where its blocks lie
 /// in shared memory, each receiver copies its own out of there once all have posted, and a post is
@@ -70,6 +71,25 @@ struct SharedTransport: Transport {
     _ sends: [Memory], from rank: Int, group: Int, members: [Int], kind: UInt32,
     receives: [(from: Int, block: Int, to: Memory)]
   ) throws(BackendError) {
+    let clusterRank = processes.clusterRank(rank, pool: pool)
+    switch processes.faults.post(by: clusterRank) {
+    case .post: break
+    case .hang:
+      unsafe epc_board_mark_fault(processes.region.base)
+      // A round that never is complete: the others of this process go on until they miss it.
+      posts.append(
+        Post(
+          rank: rank, group: group, members: members, processes: 0, round: .max, kind: kind,
+          receives: []))
+      return
+    case .die:
+      unsafe epc_board_mark_fault(processes.region.base)
+      kill(getpid(), SIGKILL)
+    case .fail(let fault):
+      unsafe epc_board_mark_fault(processes.region.base)
+      throw .process(
+        "rank \(clusterRank) in '\(OpKind.allCases[Int(kind)].rawValue)': \(fault.cause)")
+    }
     // Small things that are not in shared memory are copied there.
     let region = self.region
     let strange = sends.filter { region.block($0) == nil }.reduce(0) { $0 + $1.bytes }
@@ -108,7 +128,7 @@ struct SharedTransport: Transport {
     if posts.isEmpty { return [] }
     var done: [Int] = []
     let waiting = posts
-    try processes.wait(for: { Self.describe(waiting) }) { () throws(BackendError) in
+    try processes.wait(for: { describe(waiting) }) { () throws(BackendError) in
       done = try progress()
       return !done.isEmpty
     }
@@ -121,7 +141,12 @@ struct SharedTransport: Transport {
     for index in posts.indices where !posts[index].hasTaken {
       let post = posts[index]
       guard unsafe epc_board_posted(region.base, UInt32(post.group)) >= post.round else { continue }
+      let start = ContinuousClock.now
       for receive in post.receives { try take(receive, post) }
+      if !processes.faults.schedule.faults.isEmpty {
+        processes.faults.copied(
+          by: processes.clusterRank(post.rank, pool: pool), in: start.duration(to: .now))
+      }
       unsafe epc_board_take(
         region.base, UInt32(post.group), UInt32(post.members.count), post.processes)
       posts[index].hasTaken = true
@@ -159,8 +184,15 @@ struct SharedTransport: Transport {
     UInt32(OpKind.allCases.firstIndex(of: kind) ?? 0)
   }
 
-  private static func describe(_ posts: [Post]) -> String {
-    posts.prefix(4).map { post in
+  private func describe(_ posts: [Post]) -> String {
+    for post in posts {
+      let missing = processes.missing(of: post.members, pool: pool)
+      if !missing.isEmpty {
+        return "rank \(missing.prefix(8).map(String.init).joined(separator: ", ")) in "
+          + "'\(OpKind.allCases[Int(post.kind)].rawValue)'"
+      }
+    }
+    return posts.prefix(4).map { post in
       "'\(OpKind.allCases[Int(post.kind)].rawValue)' of rank \(post.rank) with ranks "
         + post.members.prefix(8).map(String.init).joined(separator: ", ")
     }.joined(separator: "; ")

@@ -1,8 +1,9 @@
 public import EPBackend
 
 /// A simulated device with tensors: another device's kernels, on memory that other processes can read.
-public struct SimulatedDevice<Base: Device>: Device {
-  private let base: Base
+public struct SimulatedDevice<Base: Device>: ForwardingDevice {
+  /// The other device.
+  public let base: Base
   private let region: SharedRegion
 
   /// Makes a device on the memory of a run.
@@ -27,9 +28,11 @@ public struct SimulatedDevice<Base: Device>: Device {
     base.form(ofOperand: operand, of: kernel)
   }
 
-  /// Makes a matrix ready; see `Device`.
-  public func prepare(_ matrix: Memory, as form: WeightForm, to result: Memory) {
-    base.prepare(matrix, as: form, to: result)
+  /// Makes rows of a matrix ready; see `Device`.
+  public func prepare(
+    _ part: EncodedRows, rows: Range<Int>, as form: WeightForm, to result: Memory
+  ) -> Bool {
+    base.prepare(part, rows: rows, as: form, to: result)
   }
 
   /// Runs an operation on the rows of a step.
@@ -37,35 +40,5 @@ public struct SimulatedDevice<Base: Device>: Device {
     _ kernel: Base.Kernel, _ arguments: OpArguments, _ step: StepState
   ) throws(BackendError) {
     try base.run(kernel, arguments, step)
-  }
-
-  /// Gathers rows; see `Device`.
-  public func pack(
-    _ x: Memory, width: Int, rows: Memory, scales: Memory?, count: Int, to result: Memory
-  ) {
-    base.pack(x, width: width, rows: rows, scales: scales, count: count, to: result)
-  }
-
-  /// Scatters rows; see `Device`.
-  public func unpack(_ x: Memory, width: Int, places: Memory, count: Int, to result: Memory) {
-    base.unpack(x, width: width, places: places, count: count, to: result)
-  }
-
-  /// Adds blocks up; see `Device`.
-  public func sum(_ x: Memory, blocks: Int, count: Int, to result: Memory) {
-    base.sum(x, blocks: blocks, count: count, to: result)
-  }
-
-  /// Sums what experts returned; see `Device`.
-  public func combine(_ combination: Combination, to result: Memory, _ step: StepState) {
-    base.combine(combination, to: result, step)
-  }
-
-  /// Copies blocks; see `Device`.
-  public func copy(
-    _ x: Memory, stride: Int, to result: Memory, resultStride: Int, count: Int, outer: Int
-  ) {
-    base.copy(
-      x, stride: stride, to: result, resultStride: resultStride, count: count, outer: outer)
   }
 }

@@ -22,17 +22,27 @@ public final class WorkerGroup: ProcessGroup {
     public init() {}
   }
   /// Bounds of waiting.
-  public let watch: Watch
+  public var watch: Watch
+  /// What goes wrong, and when.
+  public let faults: FaultInjection
+  /// Whether the first process has no ranks and only looks after the others, so that any of them can
+  /// be lost.
+  public let isSupervised: Bool
   /// Ends the run if another process is gone; the first process sets it.
   var supervise: () -> Void = {}
-  private let pools: [Pool]
+  let pools: [Pool]
   private let firstRank: [Int]
   private let spins: UInt32
 
   /// Makes the view of one process.
-  public init(_ plan: Plan, region: SharedRegion, watch: Watch = Watch()) {
+  public init(
+    _ plan: Plan, region: SharedRegion, watch: Watch = Watch(),
+    faults: FaultSchedule = FaultSchedule(), isSupervised: Bool = false
+  ) {
     self.region = region
     self.watch = watch
+    self.faults = FaultInjection(faults)
+    self.isSupervised = isSupervised
     pools = plan.pools
     var first: [Int] = []
     var ranks = 0
@@ -67,7 +77,8 @@ public final class WorkerGroup: ProcessGroup {
 
   /// The process that has a rank.
   public func process(ofRank rank: Int, pool: Int) -> Int {
-    rank * region.shape.processes / pools[pool].mesh.ranks
+    let first = isSupervised ? 1 : 0
+    return first + rank * (region.shape.processes - first) / pools[pool].mesh.ranks
   }
 
   /// Whether this process has a rank of a pool.
@@ -110,8 +121,10 @@ public final class WorkerGroup: ProcessGroup {
       if try isTrue() { return }
       try checkAborted()
       supervise()
-      if start.duration(to: .now) > .seconds(watch.limit) {
-        abort("process \(own) waits for more than \(Int(watch.limit)) s for \(what())")
+      // Those with ranks know better whom they wait for.
+      let limit = isSupervised && own == 0 ? 2 * watch.limit + 1 : watch.limit
+      if start.duration(to: .now) > .seconds(limit) {
+        abort("process \(own) waits for more than \(Text.milliseconds(limit)) for \(what())")
         try checkAborted()
       }
       unsafe epc_board_wait(region.base, own, seen, spins, watch.interval)
@@ -148,8 +161,19 @@ public final class WorkerGroup: ProcessGroup {
   public func share(
     _ values: [Float], ofRank rank: Int, pool: Int
   ) throws(BackendError) -> [Float] {
+    try share(values, isOwner: has(rank: rank, ofPool: pool))
+  }
+
+  /// Gives numbers of the first process, each of less than 2^40, to all.
+  public func shareOfFirst(_ numbers: [Int]) throws(BackendError) -> [Int] {
+    // Reals hold 20 bits exactly.
+    let parts = numbers.flatMap { [Float($0 >> 20), Float($0 & 0xF_FFFF)] }
+    let all = try share(parts, isOwner: region.process == 0)
+    return stride(from: 0, to: all.count - 1, by: 2).map { Int(all[$0]) << 20 | Int(all[$0 + 1]) }
+  }
+
+  private func share(_ values: [Float], isOwner: Bool) throws(BackendError) -> [Float] {
     if region.shape.processes == 1 { return values }
-    let isOwner = has(rank: rank, ofPool: pool)
     let staging = region.staging
     let room = staging.bytes / 4 - 16
     var whole: [Float] = isOwner ? values : []

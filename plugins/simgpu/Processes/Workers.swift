@@ -8,6 +8,8 @@ internal import Glibc
 public final class Workers {
   private let group: WorkerGroup
   private var running: [(process: Int, id: pid_t)] = []
+  /// Processes that were killed, by their numbers.
+  public private(set) var killed: [Int] = []
 
   /// Which worker a process is, as its parent tells it in the environment.
   public struct Identity: Hashable, Sendable {
@@ -19,16 +21,19 @@ public final class Workers {
     public var processes: Int
     /// The process that started it.
     var parent: Int
+    /// Pools that have lost a data group so far, once for each.
+    public var losses: [Int]
 
-    /// Reads the variable's value, `process:processes:parent`; nil where it is none.
+    /// Reads the variable's value, `process:processes:parent:losses`; nil where it is none.
     public init?(parsing text: String) {
-      let parts = text.split(separator: ":").map { Int($0) }
-      guard parts.count == 3, let process = parts[0], let processes = parts[1],
-        let parent = parts[2], process > 0, process < processes, processes <= 64
+      let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+      guard parts.count == 4, let process = Int(parts[0]), let processes = Int(parts[1]),
+        let parent = Int(parts[2]), process > 0, process < processes, processes <= 64
       else { return nil }
       self.process = process
       self.processes = processes
       self.parent = parent
+      losses = parts[3].split(separator: ",").compactMap { Int($0) }
     }
 
     /// Makes this process end with its parent; false if that is gone already.
@@ -41,13 +46,15 @@ public final class Workers {
   /// Starts all processes of a group but the first, each running `program` with the arguments and an
   /// environment that tells it which one it is.
   public init(
-    _ group: WorkerGroup, program: String, arguments: [String], environment: [String: String]
+    _ group: WorkerGroup, program: String, arguments: [String], environment: [String: String],
+    losses: [Int] = []
   ) throws(BackendError) {
     self.group = group
     let processes = group.region.shape.processes
     for process in 1..<max(processes, 1) {
       var own = environment
-      own[Identity.variable] = "\(process):\(processes):\(getpid())"
+      own[Identity.variable] =
+        "\(process):\(processes):\(getpid()):" + losses.map(String.init).joined(separator: ",")
       let pairs = own.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
       let id = unsafe Self.withStrings([program] + arguments) { argv in
         unsafe Self.withStrings(pairs) { envp in
@@ -71,6 +78,7 @@ public final class Workers {
     running.removeAll { worker in
       var (status, signal): (Int32, Int32) = (0, 0)
       guard unsafe epc_worker_ended(worker.id, &status, &signal) else { return false }
+      if signal > 0 { killed.append(worker.process) }
       if status != 0 {
         let how = signal > 0 ? "was killed by signal \(signal)" : "ended with status \(status)"
         group.abort(
@@ -115,6 +123,11 @@ public final class Workers {
 }
 
 extension WorkerGroup {
+  /// The first of the cluster's ranks that a process has.
+  public func firstRank(ofProcess process: Int) -> Int? {
+    allRanks.first { self.process(ofRank: $0.rank, pool: $0.pool) == process }?.clusterRank
+  }
+
   /// The cluster's ranks that a process has.
   func ranksText(ofProcess process: Int) -> String {
     let ranks = allRanks.filter { self.process(ofRank: $0.rank, pool: $0.pool) == process }

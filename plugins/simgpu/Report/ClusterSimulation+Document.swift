@@ -10,6 +10,12 @@ extension ClusterSimulation {
       "model": .text(plan.model.name), "cluster": .text(plan.cluster.name),
       "seed": .text(String(options.routing.seed)),
       "pools": .list(pools.indices.map { document(of: $0) }),
+      "health": health.map { health in
+        .object([
+          "probes_ms": .real(health.seconds * 1e3),
+          "findings": .list(health.findings.map(\.document)),
+        ])
+      },
       "faults": faults.isEmpty ? nil : .list(faults.map(\.document)),
     ])
   }

@@ -6,6 +6,7 @@ extension ClusterSimulation {
   /// The results as tables for people.
   public var text: String {
     pools.indices.map { text(of: $0) }.joined(separator: "\n")
+      + (health?.findings ?? []).map { "health: \($0.text); \($0.outcome)\n" }.joined()
       + faults.map { "fault: \($0.text)\n" }.joined()
   }
 
@@ -31,7 +32,9 @@ extension ClusterSimulation {
     rows.append(
       (
         "predicted",
-        "\(Text.milliseconds(outcome.predicted)) by 'epc estimate' with nothing overlapped; "
+        "\(Text.milliseconds(outcome.predicted)) by "
+          + (outcome.isScheduled
+            ? "the plan's schedule; " : "'epc estimate' with nothing overlapped; ")
           + "simulated \(ratio < 0 ? "-" : "+")\(Text.percent(ratio.magnitude))"
       ))
     rows.append(

@@ -442,7 +442,7 @@ extension ReportTemplate {
         [fixed(pool.step, 2) + " ms", "a step, on average"],
         [fixed(pool.p99, 2) + " ms", "longest of 100 steps"],
         [fixed(pool.rate, 0), "tokens/s and device"],
-        [fixed(pool.predicted, 2) + " ms", "predicted without overlap (" + (off < 0 ? "" : "+") +
+        [fixed(pool.predicted, 2) + " ms", "predicted by " + pool.predictedBy + " (" + (off < 0 ? "" : "+") +
           percent(off) + " simulated)"],
         [percent(pool.exposed), "exposed communication"],
         [fixed(pool.balancedness, 3), "balancedness of experts"]]) {

@@ -5,10 +5,11 @@ internal import EPModel
 internal import EPPlacement
 internal import EPPlan
 
-/// What routing asks of the ranks of a stage in one layer, until it is drawn anew.
+/// What routing asks of the ranks of a stage for one micro-batch in one layer, until it is drawn anew.
 final class LayerRouting {
   /// The layer.
   let layer: Int
+  private let batch: Int
   let shape: DispatchShape
   let placement: ExpertPlacement
   private let members: ExpertMembers
@@ -38,11 +39,13 @@ final class LayerRouting {
   private(set) var pairs: Numbers<UInt32>?
 
   init(
-    layer: Int, shape: DispatchShape, placement: ExpertPlacement, members: ExpertMembers,
-    mesh: Mesh, tokens: Int, source: RoutingSource, loads: [Double]?, exchange: RoutedExchange?,
+    layer: Int, batch: Int, shape: DispatchShape, placement: ExpertPlacement,
+    members: ExpertMembers, mesh: Mesh, tokens: Int, source: RoutingSource, loads: [Double]?,
+    exchange: RoutedExchange?,
     keepsPairs: Bool
   ) {
     self.layer = layer
+    self.batch = batch
     self.shape = shape
     self.placement = placement
     self.members = members
@@ -117,7 +120,8 @@ final class LayerRouting {
     expertRows.fill(0)
     pairs?.fill(0)
     var mixed = seed &+ 0x9E37_79B9_7F4A_7C15 &* (key &+ 1)
-    mixed = (mixed ^ (mixed >> 31)) &* 0xBF58_476D_1CE4_E5B9 ^ UInt64(layer)
+    mixed = (mixed ^ (mixed >> 31)) &* 0xBF58_476D_1CE4_E5B9
+    mixed ^= UInt64(layer) ^ UInt64(batch) << 32
     let request = unsafe epc_draw(
       key: mixed, experts: UInt32(shape.experts), top_k: UInt32(shape.topK),
       threshold: threshold.base, alias: alias.base, recorded: recording?.base,

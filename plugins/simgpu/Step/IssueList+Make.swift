@@ -51,23 +51,8 @@ extension IssueList {
     let sharded = estimator.pool.functions[index]
     let function = sharded.function
     let model = estimator.model
-    let layers = layer < 0 ? [] : [layer]
-    // Kernels that differ between two assumed balances are those that depend on routed rows.
-    func planned(_ balance: Double) -> [OpEstimate] {
-      var estimator = estimator
-      estimator.loads = nil
-      estimator.assumedBalancedness = balance
-      return estimator.estimate(function: index, layers: layers, samples: sampling).operations
-    }
-    let (twice, fourfold) = (planned(0.5), planned(0.25))
-    let slots = estimator.pool.placement(function: index, layer: layer)?.slotsPerRank ?? 0
-    let step = estimator.step.split(into: estimator.microBatches)
-    let mean =
-      DispatchShape(function).map { shape in
-        (shape.sendsOwnTokens ? step.tokens / Double(estimator.pool.mesh.tp) : step.tokens)
-          * Double(shape.topK)
-      } ?? 0
-
+    let kernels = RoutedSamples(function: index, layer: layer, estimator, sampling: sampling)
+    let (twice, fourfold) = (kernels.twice, kernels.fourfold)
     name = function.name
     jobs = []
     routed = []
@@ -91,7 +76,7 @@ extension IssueList {
         let estimate = twice[number]
         let duration = duration(
           of: estimate, fourfold[number], operation: isReal ? function.operations[operation] : nil,
-          mean: mean, slots: slots, model: model)
+          kernels, model: model)
         own.append(
           Job(
             name: estimate.name, part: estimate.part, stream: estimate.stream, duration: duration,
@@ -113,7 +98,7 @@ extension IssueList {
       }
       // Kernels of one operation follow one another, also across streams.
       for index in own.indices {
-        own[index].waits = waits
+        own[index].waits = waits.map { Job.Wait(event: $0) }
         waits = []
         if index + 1 < own.count, own[index + 1].stream != own[index].stream {
           own[index].event = eventCount
@@ -131,7 +116,7 @@ extension IssueList {
   }
 
   private mutating func duration(
-    of estimate: OpEstimate, _ other: OpEstimate, operation: Operation?, mean: Double, slots: Int,
+    of estimate: OpEstimate, _ other: OpEstimate, operation: Operation?, _ kernels: RoutedSamples,
     model: CostModel
   ) -> Job.Duration {
     switch estimate.kernel {
@@ -156,13 +141,10 @@ extension IssueList {
       let gap =
         estimate.stream == .compute
         ? Ticks(seconds: launches * model.assumptions.launchGap) : 0
-      if estimate.kernel == other.kernel || mean <= 0 {
+      if estimate.kernel == other.kernel || kernels.mean <= 0 {
         return .fixed(Ticks(seconds: estimate.time.value) + gap)
       }
-      routed.append(
-        RoutedKernel(
-          samples: (2 * mean, estimate.kernel, 4 * mean, other.kernel), slots: slots, gap: gap,
-          most: Int(min(64 * mean, 1e7)), model: model))
+      routed.append(kernels.routed(estimate, other, gap: gap, model: model))
       return .routed(routed.count - 1)
     }
   }

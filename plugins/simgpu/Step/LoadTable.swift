@@ -17,6 +17,17 @@ final class LoadTable: Sendable {
     for entry in 1..<(last + 2) { ticks[entry] = time(LoadTable.load(ofEntry: entry)) }
   }
 
+  /// The same with all times so many times as long.
+  func scaled(by factor: Double) -> LoadTable {
+    LoadTable(last: most, count: ticks.count) { Ticks(seconds: self.ticks[$0].seconds * factor) }
+  }
+
+  private init(last: UInt32, count: Int, _ time: (_ entry: Int) -> Ticks) {
+    most = last
+    ticks = Numbers(repeating: 0, count: count)
+    for entry in 1..<count { ticks[entry] = time(entry) }
+  }
+
   private static func load(ofEntry entry: Int) -> Int {
     entry < 16 ? entry : (8 + entry % 8) << (entry / 8 - 1)
   }

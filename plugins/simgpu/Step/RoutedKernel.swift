@@ -9,6 +9,7 @@ final class RoutedKernel: @unchecked Sendable {
   private let bytesWithoutRows: Double
   private let bytesPerRow: Double
   private let gap: Ticks
+  private let slowdown: Double
   private let model: CostModel
   private let most: Int
   private var tables: [LoadTable?]
@@ -20,16 +21,18 @@ final class RoutedKernel: @unchecked Sendable {
   ///   - samples: the kernel at two numbers of rows.
   ///   - slots: slots for experts of a rank.
   ///   - gap: ticks between it and the kernel before.
+  ///   - slowdown: how much longer it takes beside what runs at the same time.
   ///   - most: rows that tables should cover.
   init(
     samples: (rows: Double, kernel: Kernel, other: Double, otherKernel: Kernel), slots: Int,
-    gap: Ticks, most: Int, model: CostModel
+    gap: Ticks, slowdown: Double, most: Int, model: CostModel
   ) {
     kernel = samples.kernel
     let slope = (samples.otherKernel.bytes - samples.kernel.bytes) / (samples.other - samples.rows)
     bytesPerRow = slope
     bytesWithoutRows = samples.kernel.bytes - slope * samples.rows
     self.gap = gap
+    self.slowdown = slowdown
     self.model = model
     self.most = most
     tables = Array(repeating: nil, count: slots + 1)
@@ -63,7 +66,7 @@ final class RoutedKernel: @unchecked Sendable {
       kernel = .gemm(gemm)
     case .decodeAttention, .prefillAttention, .exchange, .collective: break
     }
-    return Ticks(seconds: model.time(of: kernel).value) + gap
+    return Ticks(seconds: model.time(of: kernel).value * slowdown) + gap
   }
 }
 
@@ -78,7 +81,11 @@ final class RoutedExchange: Sendable {
   /// Ticks by ratio, in parts of `EPC_RATIO_ONE`.
   let table: LoadTable
 
-  init(_ exchange: Kernel.Exchange, model: CostModel) {
+  /// Makes an exchange that takes `slowdown` times as long as alone, and as much more as a barrier of
+  /// so large a share of it under even routing does.
+  init(
+    _ exchange: Kernel.Exchange, model: CostModel, slowdown: Double = 1, barrier: Double = 0
+  ) {
     var even = exchange
     even.imbalance = 1
     self.exchange = even
@@ -88,10 +95,12 @@ final class RoutedExchange: Sendable {
     )
     evenSeconds = Kernel.exchange(even).work(on: hardware).floor
     let one = Double(EPC_RATIO_ONE)
+    let waiting = barrier > 0 ? barrier * model.time(of: .exchange(even)).value : 0
     table = LoadTable(upTo: 64 * Int(EPC_RATIO_ONE)) { ratio in
       var exchange = even
       exchange.imbalance = Double(ratio) / one
-      return Ticks(seconds: model.time(of: .exchange(exchange)).value)
+      return Ticks(
+        seconds: (model.time(of: .exchange(exchange)).value + waiting) * slowdown)
     }
   }
 }

@@ -1,0 +1,61 @@
+internal import EPIR
+
+/// Keeps the best deployments and those that are not dominated.
+struct Ranking {
+  /// How many of the best are kept.
+  static let count = 5
+
+  /// What tells rows apart: the pools' meshes, and how prompts are read.
+  private struct Kind: Hashable {
+    var prefill: Mesh?
+    var decode: Mesh
+  }
+
+  private let problem: SearchProblem
+  private var byKind: [Kind: Deployment] = [:]
+  /// Ascending by tokens a second for a user.
+  private(set) var front: [(Double, Deployment)] = []
+
+  init(_ problem: SearchProblem) { self.problem = problem }
+
+  /// The best of each kind that keep both limits, the best first.
+  var best: [Deployment] {
+    let all = byKind.values.sorted { first, second in
+      if first.isBetter(than: second, problem) { return true }
+      if second.isBetter(than: first, problem) { return false }
+      return Ranking.order(first) < Ranking.order(second)
+    }
+    return Array(all.prefix(Ranking.count))
+  }
+
+  /// A text that orders what is equally good, so that results do not depend on hashes.
+  private static func order(_ deployment: Deployment) -> String {
+    "\(deployment.prefill?.shape.mesh.description ?? "") \(deployment.decode.shape.mesh)"
+  }
+
+  mutating func take(_ deployment: Deployment) {
+    if deployment.requestRate <= 0 { return }
+    enter(deployment)
+    if !deployment.keeps(limitsOf: problem) { return }
+    let kind = Kind(prefill: deployment.prefill?.shape.mesh, decode: deployment.decode.shape.mesh)
+    if let known = byKind[kind], !deployment.isBetter(than: known, problem) { return }
+    byKind[kind] = deployment
+  }
+
+  /// Keeps the deployment on the front of tokens for a user against tokens for a device.
+  private mutating func enter(_ deployment: Deployment) {
+    let (user, device) = (deployment.tokensPerUser, deployment.yield(problem.objective))
+    var (low, high) = (0, front.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if front[middle].0 < user { low = middle + 1 } else { high = middle }
+    }
+    // Those from `low` on are at least as fast for a user; the first of them has the most.
+    if low < front.count && front[low].1.yield(problem.objective) >= device { return }
+    var start = low
+    while start > 0 && front[start - 1].1.yield(problem.objective) <= device { start -= 1 }
+    var end = low
+    while end < front.count && front[end].0 <= user { end += 1 }
+    front.replaceSubrange(start..<max(end, low), with: [(user, deployment)])
+  }
+}

@@ -1,0 +1,122 @@
+internal import Dispatch
+internal import EPCost
+internal import EPIR
+internal import EPPlan
+internal import Synchronization
+
+/// Works out points exactly that a search has bounded.
+struct Refinement {
+  let tables: SearchTables
+  /// One for each thread.
+  let evaluators: [PoolEvaluator]
+  /// The most that a step was longer than its bound, as a share of that.
+  private(set) var gap = 0.0
+  private var exact: [PoolPoint: PoolPoint] = [:]
+
+  init(tables: SearchTables, evaluators: [PoolEvaluator]) {
+    self.tables = tables
+    self.evaluators = evaluators
+  }
+
+  /// Hands out the numbers below `count`, with an evaluator that no other thread has meanwhile.
+  func forEach(_ count: Int, _ body: @Sendable (Int, PoolEvaluator) -> Void) {
+    let next = Atomic(0)
+    let workers = min(evaluators.count, max(count, 1))
+    // One iteration has an evaluator to itself.
+    nonisolated(unsafe) let own = evaluators
+    DispatchQueue.concurrentPerform(iterations: workers) { worker in
+      let evaluator = unsafe own[worker]
+      while true {
+        let index = next.add(1, ordering: .relaxed).oldValue
+        if index >= count { return }
+        body(index, evaluator)
+      }
+    }
+  }
+
+  /// Works out points with all threads.
+  mutating func work(out points: [PoolPoint]) {
+    let results = Mutex<[PoolPoint?]>(Array(repeating: nil, count: points.count))
+    forEach(points.count) { index, evaluator in
+      let made = evaluator.again(points[index])
+      results.withLock { $0[index] = made }
+    }
+    for (point, made) in zip(points, results.withLock { $0 }) {
+      guard let made else { continue }
+      exact[point] = made
+      // Of a unified pool either step may be the longer one.
+      for (bound, seconds) in [(point.step, made.step), (point.promptStep, made.promptStep)]
+      where bound > 0 {
+        gap = max(gap, seconds / bound - 1)
+      }
+    }
+  }
+
+  /// The point itself, if it has been worked out.
+  subscript(point: PoolPoint) -> PoolPoint { exact[point] ?? point }
+
+  /// The points, exact where they are known so, less those that an exact one is as good as.
+  func front(_ points: [PoolPoint], _ problem: SearchProblem) -> [PoolPoint] {
+    let now = points.map { self[$0] }
+    var front = Front()
+    for point in now where point.isExact {
+      front.insert(point, cost: point.cost(problem), gain: point.gain(problem))
+    }
+    let kept = Set(front.entries.map(\.point))
+    return now.filter {
+      $0.isExact
+        ? kept.contains($0) : !front.dominates(cost: $0.cost(problem), gain: $0.gain(problem))
+    }
+  }
+
+  /// The point that is exactly the least, of some that are bounded.
+  mutating func least(
+    _ points: [PoolPoint], by value: (PoolPoint) -> Double
+  ) -> PoolPoint? {
+    var best: PoolPoint?
+    for point in points.sorted(by: { value($0) < value($1) }) {
+      if let best, value(point) >= value(best) { break }
+      if !point.isExact && exact[point] == nil { work(out: [point]) }
+      let now = self[point]
+      if best.map({ value(now) < value($0) }) ?? true { best = now }
+    }
+    return best
+  }
+}
+
+extension PoolPoint {
+  /// Whether its steps are what they take, rather than what they take at least.
+  var isExact: Bool { overlap != .auto }
+
+  /// What is small of it when it is good.
+  func cost(_ problem: SearchProblem) -> Double {
+    switch shape.role {
+    case .decode: timePerToken
+    case .prefill: timeToFirstToken
+    case .unified: problem.cost(ofUnified: timePerToken, timeToFirstToken)
+    }
+  }
+
+  /// What is large of it when it is good: requests a second; of unified pools, which stand alone,
+  /// what those are worth.
+  func gain(_ problem: SearchProblem) -> Double {
+    shape.role == .unified ? requestRate * problem.yield(of: shape) : requestRate
+  }
+}
+
+extension SearchProblem {
+  /// What a request a second of one instance is worth: unified pools of all sizes compete, by tokens
+  /// a second and device of the cluster, or of those in use.
+  func yield(of shape: PoolShape) -> Double {
+    let instances = cluster.devices / shape.mesh.ranks
+    let counted = objective == .cost ? instances * shape.mesh.ranks : cluster.devices
+    return Double(instances * outputLength) / Double(max(counted, 1))
+  }
+
+  /// What unified pools are compared by, beside what they deliver: the time of a token, or that of
+  /// a whole answer if that is sought.
+  func cost(ofUnified timePerToken: Double, _ timeToFirstToken: Double) -> Double {
+    objective == .latency
+      ? timeToFirstToken + timePerToken * Double(outputLength - 1) : timePerToken
+  }
+}

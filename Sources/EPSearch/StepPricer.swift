@@ -1,0 +1,133 @@
+internal import EPCost
+internal import EPIR
+internal import EPPlan
+internal import EPSchedule
+
+/// Prices steps of one shape of pools, as `StepEstimator.overlapPlan(.auto)` does, from remembered
+/// kernels: a way to run a step is scheduled only where its bound leaves it a chance.
+struct StepPricer {
+  /// The pool without a step.
+  let estimator: StepEstimator
+  let layout: StepLayout
+  /// What exchanges may do to compute: a choice of multiprocessors each.
+  let contentions: [Contention]
+  /// The most rows of a rank for its exchanges.
+  let mostRows: Double
+  /// Whether steps may be cut at all.
+  let cuts: Bool
+  /// The way through the layers of each function.
+  let paths: [LayerPath]
+  /// Kernels of one call and micro-batch, of an estimator with its step and micro-batches.
+  let kernels: (StepEstimator, StepLayout.Call) -> [TimedKernel]
+  /// The times of a layer's best schedule.
+  let times: (StepLayout.Call, LayerLoop) -> LayerLoop.Times?
+
+  /// A number of micro-batches, with its kernels by stage and call.
+  private struct Cut {
+    var count: Int
+    var kernels: [[[TimedKernel]]]
+  }
+
+  /// Nil where the step has too few tokens, or micro-batches too many rows.
+  private func cut(_ step: StepShape, into count: Int) -> Cut? {
+    var estimator = estimator
+    estimator.step = step
+    if !estimator.allows(microBatches: count) || count > 1 && !cuts { return nil }
+    let parts = count * layout.lots
+    let rows = step.tokens / Double(estimator.pool.mesh.tp * parts)
+    if rows > mostRows { return nil }
+    estimator.microBatches = parts
+    return Cut(
+      count: count,
+      kernels: layout.stages.map { stage in stage.map { kernels(estimator, $0) } })
+  }
+
+  private func price(_ cut: Cut, _ layer: (StepLayout.Call, [TimedKernel]) -> StepPrice?) -> Double
+  {
+    layout.price { call in
+      let kernels = cut.kernels[call.stage][call.place]
+      if call.layers > 1, let price = layer(call, kernels) { return price }
+      var price = StepPrice()
+      price.add(StepPrice(kernels), times: Double(call.layers * cut.count))
+      return price
+    }.seconds
+  }
+
+  private func serial(_ cut: Cut) -> Double { price(cut) { _, _ in nil } }
+
+  /// Seconds that no schedule is shorter than.
+  private func bound(_ cut: Cut, _ contention: Contention) -> Double {
+    price(cut) { call, kernels in
+      let layer = paths[call.function].bound(
+        kernels, microBatches: cut.count, contention: contention,
+        hardware: estimator.model.hardware)
+      if layer == .infinity { return nil }
+      var price = StepPrice()
+      price.seconds = layer * Double(call.layers)
+      return price
+    }
+  }
+
+  /// Seconds with the best schedules.
+  private func scheduled(_ cut: Cut, _ contention: Contention) -> Double {
+    price(cut) { call, kernels in
+      let loop = LayerLoop(
+        estimator.pool.functions[call.function], kernels: kernels, microBatches: cut.count,
+        contention: contention, hardware: estimator.model.hardware)
+      if !loop.communicates { return nil }
+      return times(call, loop).map { loop.price($0, layers: Double(call.layers)) }
+    }
+  }
+
+  private func bounds(_ cut: Cut) -> [(contention: Contention, seconds: Double)] {
+    // With one batch a bound leaves contention out.
+    let open = cut.count == 1 ? contentions.prefix(1) : contentions[...]
+    return open.map { ($0, bound(cut, $0)) }
+  }
+
+  /// The fastest over multiprocessors, if any is faster than `limit`.
+  private func best(_ cut: Cut, below limit: Double = .infinity) -> Double {
+    if cut.count == 1 {
+      return contentions.reduce(.infinity) { min($0, scheduled(cut, $1)) }
+    }
+    var least = Double.infinity
+    for way in bounds(cut).sorted(by: { $0.seconds < $1.seconds })
+    where way.seconds < min(least, limit) {
+      least = min(least, scheduled(cut, way.contention))
+    }
+    return least
+  }
+
+  /// Seconds that the step takes at least; nil where kernels do not allow it.
+  func bound(_ step: StepShape) -> Double? {
+    guard let one = cut(step, into: 1) else { return boundOfMore(step, .infinity) }
+    let serial = serial(one)
+    let alone = bounds(one).reduce(serial) { min($0, $1.seconds) }
+    return boundOfMore(step, serial).map { min($0, alone) } ?? alone
+  }
+
+  private func boundOfMore(_ step: StepShape, _ serial: Double) -> Double? {
+    guard let two = cut(step, into: 2) else { return nil }
+    let least = bounds(two).reduce(Double.infinity) { min($0, $1.seconds) }
+    // More are tried only where two are faster than one.
+    if least >= serial { return serial }
+    guard let three = cut(step, into: 3) else { return least }
+    return bounds(three).reduce(least) { min($0, $1.seconds) }
+  }
+
+  /// Seconds of the step and the way to run it; nil where kernels do not allow it.
+  func seconds(_ step: StepShape) -> (seconds: Double, overlap: OverlapChoice)? {
+    var ways: [(seconds: Double, overlap: OverlapChoice)] = []
+    if let one = cut(step, into: 1) {
+      ways = [(serial(one), .none), (best(one), .microBatches(1))]
+    }
+    for count in 2...OverlapChoice.mostMicroBatches {
+      guard let more = cut(step, into: count) else { break }
+      let least = ways.map(\.seconds).min() ?? .infinity
+      let seconds = best(more, below: least)
+      ways.append((seconds, .microBatches(count)))
+      if seconds >= least { break }
+    }
+    return OverlapPlan.preferred(ways.map(\.seconds)).map { ways[$0] }
+  }
+}

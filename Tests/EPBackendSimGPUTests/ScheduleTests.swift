@@ -1,0 +1,150 @@
+import EPCompiler
+import EPCost
+import EPIR
+import EPModel
+import EPPlacement
+import EPPlan
+import EPTestSupport
+import Testing
+
+@testable import EPBackendSimGPU
+
+/// Plans whose schedules interleave micro-batches, simulated as they say.
+@Suite struct ScheduleTests {
+  /// DeepSeek-V3's and Kimi K2's shapes, published precision.
+  static func model(_ name: String) -> ModelProgram {
+    let isK2 = name == "Kimi-K2"
+    let dense = isK2 ? 1 : 3
+    var attention: MultiHeadLatentAttention {
+      MultiHeadLatentAttention(
+        heads: isK2 ? 64 : 128, queryRank: 1536, keyValueRank: 512, nopeSize: 128, ropeSize: 64,
+        valueSize: 128, rope: RotaryEmbedding(theta: 5e4, layout: .interleaved))
+    }
+    return Model(name, vocabulary: 129_280, hidden: 7168, precision: .fp8) {
+      Embedding()
+      Layers(0..<dense) {
+        Block {
+          attention
+        } feedForward: {
+          SwiGLU(18_432)
+        }
+      }
+      Layers(dense..<61) {
+        Block {
+          attention
+        } feedForward: {
+          MixtureOfExperts {
+            Router(
+              .sigmoid, topK: 8, correctionBias: true, normalized: true, scale: 2.5,
+              limit: isK2 ? nil : GroupLimit(8, kept: 4, score: .topTwoSum))
+            SharedExperts(1) { SwiGLU(2048) }
+            RoutedExperts(isK2 ? 384 : 256) { SwiGLU(2048) }
+          }
+        }
+      }
+      RMSNorm()
+      LanguageModelHead()
+    }.traced().program
+  }
+
+  /// One way to run a model.
+  struct Way: CustomTestStringConvertible, Sendable {
+    var model: String
+    var role: Pool.Role
+    var mesh: Mesh
+    /// Sequences of a data group in decode, tokens in prefill.
+    var load: Int
+    /// Nil for steps without overlap.
+    var microBatches: Int?
+
+    var testDescription: String {
+      "\(model) \(role.rawValue) \(mesh), \(load), \(microBatches ?? 0) micro-batches"
+    }
+
+    func plan() throws -> Plan {
+      var request = try SamplePlans.request([(role, mesh)], memoryGB: 280)
+      if role == .decode {
+        request.pools[0].batch = load
+      } else {
+        request.pools[0].tokensPerDevice = load
+      }
+      request.overlap = microBatches.map { .microBatches($0) } ?? .none
+      return try Compiler.compile(Compilation(ScheduleTests.model(model), request))
+    }
+  }
+
+  static let ways: [Way] = [
+    Way(
+      model: "DeepSeek-V3", role: .decode, mesh: Mesh(dp: 128, ep: 128), load: 128,
+      microBatches: 2),
+    Way(model: "DeepSeek-V3", role: .decode, mesh: Mesh(dp: 64, ep: 64), load: 64),
+    Way(
+      model: "DeepSeek-V3", role: .prefill, mesh: Mesh(dp: 32, ep: 32), load: 16_384,
+      microBatches: 3),
+    Way(
+      model: "DeepSeek-V3", role: .prefill, mesh: Mesh(pp: 2, dp: 16, ep: 16), load: 8192,
+      microBatches: 2),
+    Way(model: "Kimi-K2", role: .decode, mesh: Mesh(dp: 128, ep: 128), load: 128, microBatches: 2),
+    Way(model: "Kimi-K2", role: .prefill, mesh: Mesh(dp: 32, ep: 32), load: 8192, microBatches: 2),
+    Way(
+      model: "Kimi-K2", role: .prefill, mesh: Mesh(dp: 8, tp: 4, ep: 32), load: 8192,
+      microBatches: 1),
+  ]
+
+  @Test(arguments: ways) func evenRoutingTakesWhatThePlanSays(way: Way) throws {
+    let plan = try way.plan()
+    #expect(plan.pools[0].microBatches == way.microBatches ?? 1)
+    var options = SimulationOptions(steps: 2, routing: RoutingSource(.mean))
+    options.probes = [0]
+    let simulation = try simulate(plan, options)
+    let outcome = simulation.pools[0].outcome
+    #expect(outcome.isScheduled == (way.microBatches != nil))
+    let ratio = outcome.steps[0].seconds / outcome.predicted
+    // Without a schedule streams still run shared experts beside dispatch, which the estimate with
+    // nothing overlapped does not: at most 4 % of these steps.
+    #expect(ratio < 1.02 && ratio > (way.microBatches == nil ? 0.96 : 0.98), "\(ratio)")
+
+    // A stream does one thing at a time, and micro-batches run side by side where there are several.
+    let own = outcome.spans.filter { $0.rank == 0 }
+    for stream in ShardedFunction.Stream.allCases {
+      let spans = own.filter { $0.stream == stream }.sorted {
+        ($0.start, $0.end) < ($1.start, $1.end)
+      }
+      for (first, second) in zip(spans, spans.dropFirst()) {
+        #expect(first.end <= second.start, "\(first) \(second)")
+      }
+    }
+    let crossing = own.contains { span in
+      span.stream == .communication
+        && own.contains {
+          $0.stream == .compute && $0.batch != span.batch && $0.start < span.end
+            && span.start < $0.end
+        }
+    }
+    #expect(crossing == (way.microBatches ?? 1 > 1))
+  }
+
+  /// The fullest rank's extra rows show in the step, whatever is overlapped.
+  @Test func skewIsSlowerByWhatThePlacementSays() throws {
+    let way = Self.ways[4]
+    let plan = try way.plan()
+    func step(_ source: LoadSource?) throws -> PoolOutcome {
+      let options = SimulationOptions(steps: 2, routing: RoutingSource(.mean, loads: source))
+      return try simulate(plan, options).pools[0].outcome
+    }
+    let even = try step(nil)
+    let loads = LoadSource.measured(
+      try ExpertLoads(
+        rows: (1..<61).map { _ in (0..<384).map { 1e6 / Double($0 / 3 + 30) } }, firstLayer: 1))
+    let skewed = try step(loads)
+    #expect(skewed.balancedness < 0.9)
+    // Kernels of experts read weights too, exchanges have latencies: no more than in proportion.
+    let fullest = 1 / skewed.balancedness
+    #expect(skewed.stepSeconds > even.stepSeconds * 1.02)
+    #expect(skewed.stepSeconds < even.stepSeconds * fullest)
+    let rows = try #require(skewed.layers.first)
+    // Rows are a micro-batch's: half of the sequences, on the fullest rank.
+    #expect(Double(rows.mostRows) > 0.95 * 64 * 8 * fullest)
+    #expect(Double(rows.mostRows) < 1.05 * 64 * 8 * fullest)
+  }
+}

@@ -1,0 +1,173 @@
+// All-to-all over the board that simulated ranks meet on, beside memcpy of the same blocks, and with
+// -DEPC_MPI MPI_Alltoall of the same sizes: benchmarks/exchange.sh builds both and prints one table.
+//
+// Processes do what SharedTransport does: post where blocks lie, wait until all have posted, copy each block
+// once, say so, and wait until all have taken theirs.
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { least = 1024, most = 1 << 20, repeats = 7 };
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static int rounds_of(size_t bytes) { return bytes <= 16384 ? 400 : bytes <= 262144 ? 60 : 15; }
+
+static int compare(const void *first, const void *second) {
+  double a = *(const double *)first, b = *(const double *)second;
+  return a < b ? -1 : a > b;
+}
+
+static double median(double *times) {
+  qsort(times, repeats, sizeof *times, compare);
+  return times[repeats / 2];
+}
+
+#ifdef EPC_MPI
+
+#include <mpi.h>
+
+int main(int count, char **arguments) {
+  MPI_Init(&count, &arguments);
+  int rank, ranks;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  char *out = malloc((size_t)ranks * most), *into = malloc((size_t)ranks * most);
+  memset(out, rank, (size_t)ranks * most);
+  memset(into, 0, (size_t)ranks * most);
+  for (size_t bytes = least; bytes <= most; bytes *= 4) {
+    double times[repeats];
+    for (int repeat = 0; repeat < repeats; repeat++) {
+      MPI_Barrier(MPI_COMM_WORLD);
+      double start = now();
+      for (int round = 0; round < rounds_of(bytes); round++) {
+        MPI_Alltoall(out, (int)bytes, MPI_BYTE, into, (int)bytes, MPI_BYTE, MPI_COMM_WORLD);
+      }
+      MPI_Barrier(MPI_COMM_WORLD);
+      times[repeat] = (now() - start) / rounds_of(bytes);
+    }
+    if (!rank) printf("mpi %d %zu %.2f\n", ranks, bytes, median(times) * 1e6);
+  }
+  MPI_Finalize();
+}
+
+#else
+
+#include <sys/wait.h>
+
+#include "epc_board.h"
+
+static void *board;
+static uint32_t ranks, self, spins;
+static uint64_t all, round_number;
+
+static void wait_for(uint64_t (*count)(const void *, uint32_t), uint64_t enough) {
+  for (;;) {
+    uint32_t seen = epc_board_bell(board, self);
+    if (count(board, 0) >= enough) return;
+    epc_board_wait(board, self, seen, spins, 20000000);
+  }
+}
+
+static void barrier(void) {
+  uint64_t arrival = epc_board_arrive(board, ranks);
+  for (;;) {
+    uint32_t seen = epc_board_bell(board, self);
+    if (epc_board_is_open(board, arrival)) return;
+    epc_board_wait(board, self, seen, spins, 20000000);
+  }
+}
+
+static void exchange(char *memory, char *into, size_t bytes) {
+  epc_block blocks[EPC_MOST_PROCESSES];
+  for (uint32_t member = 0; member < ranks; member++) {
+    uint64_t place = ((uint64_t)self * ranks + member) * most;
+    blocks[member] = (epc_block){(uint64_t)(memory - (char *)board) + place, bytes};
+  }
+  if (!epc_board_post(board, 0, ranks, self, 0, blocks, ranks, all)) _exit(1);
+  round_number++;
+  wait_for(epc_board_posted, round_number * ranks);
+  for (uint32_t step = 0; step < ranks; step++) {
+    uint32_t from = (self + step) % ranks, kind;
+    epc_block block = epc_board_block(board, from, self, &kind);
+    memcpy(into + (size_t)from * most, (char *)board + block.offset, block.bytes);
+  }
+  epc_board_take(board, 0, ranks, all);
+  wait_for(epc_board_taken, round_number * ranks);
+}
+
+static void copy(const char *memory, char *into, size_t bytes) {
+  for (uint32_t step = 0; step < ranks; step++) {
+    uint32_t from = (self + step) % ranks;
+    memcpy(into + (size_t)from * most, memory + ((size_t)from * ranks + self) * most, bytes);
+  }
+}
+
+static void run(char *memory) {
+  char *into = malloc((size_t)ranks * most);
+  memset(into, 0, (size_t)ranks * most);
+  memset(memory + (size_t)self * ranks * most, (int)self + 1, (size_t)ranks * most);
+  for (size_t bytes = least; bytes <= most; bytes *= 4) {
+    double times[2][repeats];
+    for (int repeat = 0; repeat < repeats; repeat++) {
+      for (int way = 0; way < 2; way++) {
+        barrier();
+        double start = now();
+        for (int round = 0; round < rounds_of(bytes); round++) {
+          if (way) {
+            copy(memory, into, bytes);
+          } else {
+            exchange(memory, into, bytes);
+          }
+        }
+        barrier();
+        times[way][repeat] = (now() - start) / rounds_of(bytes);
+      }
+    }
+    for (uint32_t from = 0; from < ranks; from++) {
+      if (into[(size_t)from * most + bytes - 1] != (char)(from + 1)) _exit(2);
+    }
+    if (!self) {
+      printf("board %u %zu %.2f %.2f\n", ranks, bytes, median(times[0]) * 1e6, median(times[1]) * 1e6);
+    }
+  }
+  fflush(stdout);
+}
+
+int main(int count, char **arguments) {
+  ranks = count > 1 ? (uint32_t)atoi(arguments[1]) : 2;
+  if (ranks < 1 || ranks > EPC_MOST_PROCESSES) return 1;
+  all = ranks == 64 ? UINT64_MAX : ((uint64_t)1 << ranks) - 1;
+  spins = ranks <= sysconf(_SC_NPROCESSORS_ONLN) ? 20000 : 0;
+  epc_board_shape shape = {.processes = ranks, .ranks = ranks, .groups = 1, .members = ranks};
+  size_t start = (epc_board_bytes(shape) + 4095) / 4096 * 4096;
+  size_t bytes = start + (size_t)ranks * ranks * most;
+  int descriptor = epc_shared_create(bytes);
+  board = descriptor < 0 ? NULL : epc_shared_map(descriptor, bytes);
+  if (!board) return 1;
+  epc_board_make(board, shape);
+  for (uint32_t rank = 1; rank < ranks; rank++) {
+    if (fork() == 0) {
+      self = rank;
+      run((char *)board + start);
+      _exit(0);
+    }
+  }
+  run((char *)board + start);
+  int failed = 0, status;
+  while (wait(&status) > 0) failed |= status;
+  return failed != 0;
+}
+
+#endif
