@@ -45,7 +45,7 @@ extension LayerLoop {
       for (earlier, later) in zip(own, own.dropFirst()) { ordered.add(later, after: earlier) }
       if let first = own.first, let last = own.last { ordered.add(first, after: last, distance: 1) }
     }
-    guard let bounds = ordered.bounds else { return nil }
+    guard let bounds = ordered.boundsOfDelays else { return nil }
     let span = Double(record.span) * Double(bounds.period) / Double(period)
     return Times(period: bounds.period, span: Int(span.rounded()))
   }
