@@ -73,30 +73,34 @@ public struct Lifetimes: Sendable {
   /// How many operations are issued while a value lives.
   public func length(of value: Int) -> Int { issue[value].count }
 
-  /// The most bytes that values take at any time: no arena is smaller.
+  /// The most bytes of values of which no two can share a place: no arena is smaller.
+  ///
+  /// All that are alive as a value is made live together with each other, in order of issue, or in the
+  /// time of some micro-batch. To each of these sets come, from large to small, further values that
+  /// can share a place with none of it.
   ///
   /// `sizes` are those of values that are roots.
   public func mostBytes(_ sizes: [Int]) -> Int {
     let own = roots.indices.filter { roots[$0] == $0 && sizes[$0] > 0 }
-    return own.reduce(0) { most, value in
-      // All that are alive as a value is made live together with each other: each of them was made
-      // before and is used after, in order of issue, or in the time of some micro-batch.
-      var together = 0
-      for other in own
-      where issue[other].lowerBound <= issue[value].lowerBound
-        && issue[other].upperBound >= issue[value].lowerBound
-      { together = together.saturatingSum(sizes[other]) }
-      var bytes = max(most, together)
-      for times in times {
-        together = 0
-        for other in own
-        where times[other].lowerBound <= times[value].lowerBound
-          && times[other].upperBound > times[value].lowerBound || other == value
-        { together = together.saturatingSum(sizes[other]) }
-        bytes = max(bytes, together)
+      .sorted { (sizes[$1], $0) < (sizes[$0], $1) }
+    let isApart = own.map { value in own.map { areApart(value, $0) } }
+    var most = 0
+    func count(_ isAlive: (Int) -> Bool) {
+      var together = own.indices.filter { isAlive(own[$0]) }
+      for index in own.indices where !isAlive(own[index]) {
+        if !together.contains(where: { isApart[index][$0] }) { together.append(index) }
       }
-      return bytes
+      most = max(most, together.reduce(0) { $0.saturatingSum(sizes[own[$1]]) })
     }
+    for value in own {
+      let made = issue[value].lowerBound
+      count { issue[$0].lowerBound <= made && issue[$0].upperBound >= made }
+      for times in times {
+        let made = times[value].lowerBound
+        count { times[$0].lowerBound <= made && times[$0].upperBound > made || $0 == value }
+      }
+    }
+    return most
   }
 }
 
