@@ -42,7 +42,7 @@ public struct Search: Sendable {
 
   /// By how much steps may be longer than their bounds, as is assumed at first; where some step that
   /// matters is longer still, the search begins anew with what it was.
-  static let margin = 0.15
+  static let margin = 0.35
 
   /// Searches. `progress` hears from any thread how many of how many parts are done.
   public func run(

@@ -159,11 +159,23 @@ struct StepPricer {
     return bounds(three).reduce(least) { min($0, $1.seconds) }
   }
 
+  /// What one batch takes at least, where two micro-batches take so much less that its schedule need
+  /// not be known.
+  private func hopeless(_ one: Cut, _ step: StepShape, _ serial: Double) -> Double? {
+    let least = bounds(one).reduce(Double.infinity) { min($0, $1.seconds) }
+    let limit = min(least, serial) / OverlapChoice.worthwhile
+    guard let two = cut(step, into: 2), bounds(two).contains(where: { $0.seconds < limit }),
+      best(two, below: limit) < limit
+    else { return nil }
+    return least
+  }
+
   /// Seconds of the step and the way to run it; nil where kernels do not allow it.
   func seconds(_ step: StepShape) -> (seconds: Double, overlap: OverlapChoice)? {
     var ways: [(seconds: Double, overlap: OverlapChoice)] = []
     if let one = cut(step, into: 1) {
-      ways = [(serial(one), .none), (best(one), .microBatches(1))]
+      let serial = serial(one)
+      ways = [(serial, .none), (hopeless(one, step, serial) ?? best(one), .microBatches(1))]
     }
     for count in 2...OverlapChoice.mostMicroBatches {
       guard let more = cut(step, into: count) else { break }
