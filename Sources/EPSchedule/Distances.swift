@@ -25,14 +25,18 @@ struct Distances {
     if least[to * count + from] + ticks > 0 { return false }
     let count = self.count
     var rows = 1
-    for first in 0..<count {
-      let sum = least[first * count + from] + ticks
-      // Rows that the arc does not lengthen at its end are lengthened nowhere behind it.
-      if sum <= least[first * count + to] { continue }
-      rows += 1
-      for second in 0..<count {
-        let path = sum + least[to * count + second]
-        if path > least[first * count + second] { least[first * count + second] = path }
+    // Solvers spend much of their time here: without checks, several distances at a time.
+    unsafe least.withUnsafeMutableBufferPointer { least in
+      let behind = least.extracting((to * count)..<((to + 1) * count))
+      for first in 0..<count {
+        let row = least.extracting((first * count)..<((first + 1) * count))
+        let sum = unsafe row[from] &+ ticks
+        // Rows that the arc does not lengthen at its end are lengthened nowhere behind it.
+        if unsafe sum <= row[to] { continue }
+        rows += 1
+        for second in 0..<count {
+          unsafe row[second] = max(row[second], sum &+ behind[second])
+        }
       }
     }
     work += rows * count

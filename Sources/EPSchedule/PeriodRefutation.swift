@@ -103,19 +103,8 @@ struct PeriodRefutation {
           if least > period || -state.distances.least(from: to, to: from) + end - start <= 0 {
             continue
           }
-          var between = 0
-          let (row, column) = (first * jobs.count, second * jobs.count)
-          for job in jobs.indices {
-            let duration = durations[job]
-            // From the first point to the job's start, and from its end to the second, at least.
-            var before = behind[row + job].ticks
-            var after = ahead[column + job] - behind[row + job].shift
-            while after + duration > 0 {
-              between += max(0, duration - max(0, -before) - max(0, -after))
-              before += period
-              after -= period
-            }
-          }
+          let between = workBetween(
+            durations, behind, first * jobs.count, ahead, second * jobs.count)
           work += jobs.count
           if between > max(least, 0) {
             if !state.distances.add(from: from, to: to, between + start - end) { return nil }
@@ -125,5 +114,30 @@ struct PeriodRefutation {
       }
     }
     return hasMoved
+  }
+
+  /// Ticks of work that lie between two points, whose sides begin at `row` and `column`.
+  private func workBetween(
+    _ durations: [Int], _ behind: [Side], _ row: Int, _ ahead: [Int], _ column: Int
+  ) -> Int {
+    // Half of a refutation: spans are checked once, not for each element.
+    let (durations, behind, ahead) = (
+      durations.span, behind.span.extracting(row..<(row + durations.count)),
+      ahead.span.extracting(column..<(column + durations.count))
+    )
+    var between = 0
+    for job in durations.indices {
+      let duration = unsafe durations[unchecked: job]
+      let side = unsafe behind[unchecked: job]
+      // From the first point to the job's start, and from its end to the second, at least.
+      var before = side.ticks
+      var after = unsafe ahead[unchecked: job] &- side.shift
+      while after &+ duration > 0 {
+        between &+= max(0, duration &- max(0, 0 &- before) &- max(0, 0 &- after))
+        before &+= period
+        after &-= period
+      }
+    }
+    return between
   }
 }

@@ -46,6 +46,13 @@ public struct PoolPoint: Hashable, Sendable {
 
   /// Devices of an instance.
   public var devices: Int { shape.mesh.ranks }
+
+  /// Sizes and times tell nearly all points apart, in a part of the time.
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(sequences)
+    hasher.combine(promptTokens)
+    hasher.combine(step)
+  }
 }
 
 /// Points of which none is at least as good as another in both respects.

@@ -6,6 +6,8 @@ internal import Glibc
 extension PoolEvaluator {
   /// How far a point is worked out.
   enum Depth {
+    /// With what steps take at least, by the kernels of one batch: fast, and further off.
+    case rough
     /// With what steps take at least: no figure of the point itself is better.
     case bound
     /// With what steps take.
@@ -16,6 +18,7 @@ extension PoolEvaluator {
     _ shape: PoolShape, _ step: StepShape, _ depth: Depth
   ) -> (seconds: Double, overlap: OverlapChoice)? {
     switch depth {
+    case .rough: roughSeconds(shape, step).map { ($0, .auto) }
     case .bound: leastSeconds(shape, step).map { ($0, .auto) }
     case .exact: seconds(shape, step)
     }

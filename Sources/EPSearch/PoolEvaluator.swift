@@ -45,7 +45,8 @@ final class PoolEvaluator {
   private struct Asked {
     var shape: PoolShape
     var pricer: StepPricer
-    /// What steps take at least, and what they take.
+    /// What one batch takes, what steps take at least, and what they take.
+    var ones: [StepShape: StepPricer.OneBatch?] = [:]
     var bounds: [StepShape: Double?] = [:]
     var seconds: [StepShape: (seconds: Double, overlap: OverlapChoice)?] = [:]
   }
@@ -93,6 +94,13 @@ final class PoolEvaluator {
     var attention: Precision.Format
     var isAcrossNodes: Bool
     var exchange: ExchangeKey?
+
+    /// What tells nearly all keys apart, in a part of the time.
+    func hash(into hasher: inout Hasher) {
+      hasher.combine(step)
+      let ranks = exchange.map { $0.ep << 12 ^ $0.slotsPerRank << 1 ^ ($0.isLowLatency ? 1 : 0) }
+      hasher.combine((ranks ?? -1) << 16 ^ form << 8 ^ function << 4 ^ (endsOf ?? 0))
+    }
   }
 
   private struct ExchangeKey: Hashable {
@@ -158,17 +166,9 @@ final class PoolEvaluator {
     guard let form = form(shape), var pool = sketch(shape),
       let sketcher = tables.sketchers[tables.variant(shape)]
     else { return nil }
-    let key = MemoryKey(form: form.id, pp: shape.mesh.pp, slotsPerRank: shape.slotsPerRank)
-    if memories[key] == nil {
-      memories[key] = PoolMemory(pool, precision: shape.precision, context: load.context)
-    }
-    guard let memory = memories[key] else { return nil }
+    let memory = memory(shape, form, pool, load)
     pool.load = load
-    return memory.table(
-      sequences: load.sequences,
-      cacheShare: (problem.cacheFormat ?? problem.activations).bitsPerElement
-        / problem.activations.bitsPerElement
-    ) { index in
+    return memory.table(sequences: load.sequences, cacheShare: cacheShare) { index in
       let capacity =
         index < form.hasExperts.count && form.hasExperts[index]
         ? sketcher.routedCapacity(ofFunction: index, in: pool) : 0
@@ -180,6 +180,32 @@ final class PoolEvaluator {
     }
   }
 
+  /// The part of the account that does not depend on sequences.
+  private func memory(
+    _ shape: PoolShape, _ form: Form, _ pool: Pool, _ load: Pool.Load
+  ) -> PoolMemory {
+    let key = MemoryKey(form: form.id, pp: shape.mesh.pp, slotsPerRank: shape.slotsPerRank)
+    if let known = memories[key] { return known }
+    let made = PoolMemory(pool, precision: shape.precision, context: load.context)
+    memories[key] = made
+    return made
+  }
+
+  /// Bits of a cache's element in memory over those of an activation.
+  private var cacheShare: Double {
+    (problem.cacheFormat ?? problem.activations).bitsPerElement
+      / problem.activations.bitsPerElement
+  }
+
+  /// Whether a load fits without arenas and buffers, which are dearer to work out.
+  private func holdsWeightsAndCaches(_ shape: PoolShape, _ form: Form, _ load: Pool.Load) -> Bool {
+    guard let pool = sketch(shape) else { return false }
+    let table = memory(shape, form, pool, load).table(
+      sequences: load.sequences, cacheShare: cacheShare
+    ) { _ in (0, 0) }
+    return table.total <= tables.usableBytes
+  }
+
   /// Whether a load fits the usable memory of a device.
   func fits(_ shape: PoolShape, sequences: Int, promptTokens: Int) -> Bool {
     guard let form = form(shape) else { return false }
@@ -189,7 +215,7 @@ final class PoolEvaluator {
     if let known = fitting[key] { return known }
     let load = load(shape, sequences: sequences, promptTokens: promptTokens)
     let fits =
-      load.problem == nil
+      load.problem == nil && holdsWeightsAndCaches(shape, form, load)
       && memory(shape, load).map { $0.total <= tables.usableBytes } ?? false
     fitting[key] = fits
     return fits
@@ -220,8 +246,23 @@ final class PoolEvaluator {
   func leastSeconds(_ shape: PoolShape, _ step: StepShape) -> Double? {
     guard let pricer = pricer(shape) else { return nil }
     if let known = current?.bounds[step] { return known }
-    let made = pricer.bound(step)
+    let made = pricer.bound(step, oneBatch(step, pricer))
     current?.bounds[step] = .some(made)
+    return made
+  }
+
+  /// Seconds that a step takes at least, from the kernels of one batch if those allow it: less than
+  /// `leastSeconds`, in a part of the time.
+  func roughSeconds(_ shape: PoolShape, _ step: StepShape) -> Double? {
+    guard let pricer = pricer(shape) else { return nil }
+    if let known = current?.bounds[step] { return known }
+    return oneBatch(step, pricer)?.rough ?? leastSeconds(shape, step)
+  }
+
+  private func oneBatch(_ step: StepShape, _ pricer: StepPricer) -> StepPricer.OneBatch? {
+    if let known = current?.ones[step] { return known }
+    let made = pricer.oneBatch(step)
+    current?.ones[step] = .some(made)
     return made
   }
 

@@ -25,6 +25,8 @@ struct PoolExplorer {
   /// What separate pools do, by seconds between tokens and requests a second of the whole cluster.
   /// What a unified pool does less well is of interest only as long as it may be the best one.
   var rivals = Front()
+  /// What the last of the rows that separate pools fill delivers; nothing where they leave room.
+  var floor = 0.0
 
   /// The share of a smaller step's time that a larger one takes at least.
   static let monotony = 0.9
@@ -83,10 +85,13 @@ struct PoolExplorer {
       evaluations += 1
       // Kernels that hold no more rows hold no more of any larger size.
       let sequences = sizes[box.lowerBound]
-      guard let least = evaluator.decodePoint(shape, sequences: sequences, depth: .bound) else {
+      guard var least = evaluator.decodePoint(shape, sequences: sequences, depth: .rough) else {
         continue
       }
-      take(least)
+      if isOpen(least) {
+        least = evaluator.decodePoint(shape, sequences: sequences, depth: .bound) ?? least
+        take(least)
+      }
       if box.count == 1 { continue }
       let largest = Double(sizes[box.upperBound]) / Double(sequences)
       let gain = least.requestRate * largest / Self.monotony
@@ -109,11 +114,14 @@ struct PoolExplorer {
     while let box = boxes.popLast() {
       evaluations += 1
       let tokens = sizes[box.lowerBound]
-      guard let least = evaluator.prefillPoint(shape, tokens: tokens, depth: .bound) else {
+      guard var least = evaluator.prefillPoint(shape, tokens: tokens, depth: .rough) else {
         continue
       }
-      note(least)
-      take(least)
+      if isOpen(least) || isEarly(least) {
+        least = evaluator.prefillPoint(shape, tokens: tokens, depth: .bound) ?? least
+        note(least)
+        take(least)
+      }
       if box.count == 1 { continue }
       let largest = Double(sizes[box.upperBound])
       let steps = (problem.tokensRead / largest).rounded(.up) + 0.5
@@ -125,6 +133,20 @@ struct PoolExplorer {
       }
       boxes += PoolExplorer.halves(of: box)
     }
+  }
+
+  private func isOpen(_ point: PoolPoint) -> Bool {
+    isOpen(cost: point.cost(problem), gain: point.gain(problem))
+  }
+
+  /// Whether no first token is known to come sooner.
+  private func isEarly(_ point: PoolPoint) -> Bool {
+    point.timeToFirstToken <= earliest * (1 + margin)
+  }
+
+  /// Whether separate pools do better than a unified one that good at best, and fill all rows so.
+  private func isBeaten(cost: Double, gain: Double) -> Bool {
+    gain < floor * (1 - 1e-8) && rivals.dominates(cost: cost, gain: gain)
   }
 
   /// Whether a point that good at best may be one to keep.
@@ -140,7 +162,7 @@ struct PoolExplorer {
   }
 
   private mutating func note(_ point: PoolPoint) {
-    if point.timeToFirstToken > earliest * (1 + margin) { return }
+    if !isEarly(point) { return }
     earliest = min(earliest, point.timeToFirstToken)
     early.append(point)
   }
@@ -164,9 +186,13 @@ struct PoolExplorer {
         continue
       }
       guard
-        let least = evaluator.unifiedPoint(
-          shape, sequences: sequences, chunk: chunk, depth: .bound)
+        var least = evaluator.unifiedPoint(
+          shape, sequences: sequences, chunk: chunk, depth: .rough)
       else { continue }
+      if isOpen(unified: least) {
+        least =
+          evaluator.unifiedPoint(shape, sequences: sequences, chunk: chunk, depth: .bound) ?? least
+      }
       if isOpen(unified: least) {
         // Memory is dearer to work out than a bound on time: only where it matters.
         if !evaluator.fits(shape, sequences: sequences, promptTokens: chunk) { continue }
@@ -191,9 +217,10 @@ struct PoolExplorer {
 
   private func isOpen(unified point: PoolPoint) -> Bool {
     if point.requestRate <= 0 { return false }
-    if point.timeToFirstToken <= earliest * (1 + margin) { return true }
+    if isBeaten(cost: point.timePerToken, gain: point.gain(problem)) { return false }
+    if isEarly(point) { return true }
     if point.timeToFirstToken > problem.timeToFirstToken { return false }
-    return isOpen(cost: point.cost(problem), gain: point.gain(problem))
+    return isOpen(point)
   }
 
   private mutating func take(unified point: PoolPoint) {
@@ -214,7 +241,7 @@ struct PoolExplorer {
     if steps * point.promptStep * Self.monotony > problem.timeToFirstToken { return true }
     // The fewest sequences with the largest chunks have the fewest steps that carry any.
     let plain =
-      evaluator.decodePoint(point.shape, sequences: point.sequences, depth: .bound)?.step
+      evaluator.decodePoint(point.shape, sequences: point.sequences, depth: .rough)?.step
       ?? point.step
     var idle = 1.0
     for _ in 0..<point.shape.mesh.dp { idle *= 1 - min(least, 1) }
@@ -225,6 +252,7 @@ struct PoolExplorer {
     let earliest = steps * point.promptStep * Self.monotony
     let cost = problem.cost(ofUnified: step / gained, earliest)
     if prunes(cost: cost, gain: gain, limit: costLimit) { return true }
+    if isBeaten(cost: step / gained, gain: gain) { return true }
     if !rivals.dominates(cost: step / gained, gain: gain) { return false }
     // Rivals are exact; the best of one's own kind is only bounded.
     let best = front.entries.last { $0.cost * (1 + margin) <= costLimit }?.gain ?? 0

@@ -18,17 +18,23 @@ struct Refinement {
     self.evaluators = evaluators
   }
 
-  /// Hands out the numbers below `count`, with an evaluator that no other thread has meanwhile.
-  func forEach(_ count: Int, _ body: @Sendable (Int, PoolEvaluator) -> Void) {
-    let next = Atomic(0)
-    let workers = min(evaluators.count, max(count, 1))
+  /// Hands out the numbers of some variants of the model, with an evaluator that no other thread has
+  /// meanwhile; of one variant to the same one as long as all have work, since it remembers what
+  /// those share.
+  func forEach(
+    _ variants: [SearchTables.Variant], _ body: @Sendable (Int, PoolEvaluator) -> Void
+  ) {
+    let open = Mutex(Array(variants.indices))
+    let workers = min(evaluators.count, max(variants.count, 1))
+    let owners = variants.map { (tables.variants.firstIndex(of: $0) ?? 0) % workers }
     // One iteration has an evaluator to itself.
     nonisolated(unsafe) let own = evaluators
     DispatchQueue.concurrentPerform(iterations: workers) { worker in
       let evaluator = unsafe own[worker]
-      while true {
-        let index = next.add(1, ordering: .relaxed).oldValue
-        if index >= count { return }
+      while let index = open.withLock({ rest in
+        let own = rest.firstIndex { owners[$0] == worker } ?? rest.indices.first
+        return own.map { rest.remove(at: $0) }
+      }) {
         body(index, evaluator)
       }
     }
@@ -37,7 +43,7 @@ struct Refinement {
   /// Works out points with all threads.
   mutating func work(out points: [PoolPoint]) {
     let results = Mutex<[PoolPoint?]>(Array(repeating: nil, count: points.count))
-    forEach(points.count) { index, evaluator in
+    forEach(points.map { tables.variant($0.shape) }) { index, evaluator in
       let made = evaluator.again(points[index])
       results.withLock { $0[index] = made }
     }

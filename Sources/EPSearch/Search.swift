@@ -26,6 +26,12 @@ public struct Search: Sendable {
     var isLowLatency: Bool?
   }
 
+  /// What separate pools do, which unified ones are compared with.
+  private struct Rivals {
+    var front = Front()
+    var floor = 0.0
+  }
+
   /// What a task found.
   private struct Found {
     var points: [PoolPoint] = []
@@ -36,7 +42,7 @@ public struct Search: Sendable {
 
   /// By how much steps may be longer than their bounds, as is assumed at first; where some step that
   /// matters is longer still, the search begins anew with what it was.
-  static let margin = 0.15
+  static let margin = 0.35
 
   /// Searches. `progress` hears from any thread how many of how many parts are done.
   public func run(
@@ -61,16 +67,20 @@ public struct Search: Sendable {
   ) throws(Diagnostics) -> SearchResult {
     let (apart, unified) = (self.tasks(tables), unifiedTasks(tables))
     let count = apart.count + unified.count
-    var found = work(apart, refinement, rivals: Front(), margin: margin) { progress($0, count) }
-    var rivals = Front()
+    var found = work(apart, refinement, Rivals(), margin: margin) { progress($0, count) }
+    var rivals = Rivals()
     if problem.objective != .latency {
-      for deployment in refine(apart, &found, &refinement).front.map(\.1) {
-        rivals.insert(
+      let ranking = refine(apart, &found, &refinement)
+      for deployment in ranking.front.map(\.1) {
+        rivals.front.insert(
           deployment.decode, cost: deployment.timePerToken,
           gain: deployment.yield(problem.objective))
       }
+      if let last = ranking.best.last, ranking.best.count == Ranking.count {
+        rivals.floor = last.yield(problem.objective)
+      }
     }
-    found += work(unified, refinement, rivals: rivals, margin: margin) {
+    found += work(unified, refinement, rivals, margin: margin) {
       progress(apart.count + $0, count)
     }
     let tasks = apart + unified
@@ -92,16 +102,16 @@ public struct Search: Sendable {
 
   /// Works on tasks with all threads.
   private func work(
-    _ tasks: [Task], _ refinement: Refinement, rivals: Front, margin: Double,
+    _ tasks: [Task], _ refinement: Refinement, _ rivals: Rivals, margin: Double,
     progress: @Sendable (Int) -> Void
   ) -> [Found] {
     if tasks.isEmpty { return [] }
     let results = Mutex<[Found]>(Array(repeating: Found(), count: tasks.count))
     let done = Atomic(0)
-    refinement.forEach(tasks.count) { index, evaluator in
+    refinement.forEach(tasks.map(\.variant)) { index, evaluator in
       let task = tasks[index]
       var explorer = PoolExplorer(evaluator, margin: margin)
-      explorer.rivals = rivals
+      (explorer.rivals, explorer.floor) = (rivals.front, rivals.floor)
       let shapes = task.devices.flatMap { devices in
         evaluator.tables.shapes(task.role, devices: devices, variant: task.variant)
       }.filter { task.isLowLatency == nil || $0.isLowLatency == task.isLowLatency }

@@ -28,10 +28,15 @@ struct StepPricer {
     var kernels: [[[TimedKernel]]]
   }
 
-  /// Nil where the step has too few tokens, or micro-batches too many rows.
-  private func cut(_ step: StepShape, into count: Int) -> Cut? {
+  private func estimator(_ step: StepShape) -> StepEstimator {
     var estimator = estimator
     estimator.step = step
+    return estimator
+  }
+
+  /// Nil where the step has too few tokens, or micro-batches too many rows.
+  private func cut(_ step: StepShape, into count: Int) -> Cut? {
+    var estimator = estimator(step)
     if !estimator.allows(microBatches: count) || count > 1 && !cuts { return nil }
     let parts = count * layout.lots
     let rows = step.tokens / Double(estimator.pool.mesh.tp * parts)
@@ -98,12 +103,51 @@ struct StepPricer {
     return least
   }
 
-  /// Seconds that the step takes at least; nil where kernels do not allow it.
-  func bound(_ step: StepShape) -> Double? {
-    guard let one = cut(step, into: 1) else { return boundOfMore(step, .infinity) }
+  /// What the kernels of one batch say of a step.
+  struct OneBatch {
+    /// Seconds one after the other.
+    var serial: Double
+    /// Seconds of one batch at least.
+    var least: Double
+    /// Seconds of any number of micro-batches at least, roughly.
+    var rough: Double
+  }
+
+  /// The share of a whole batch's kernels that those of its micro-batches take at least, together.
+  /// Parts take as long as the whole at best; tables that are blended are a little off that.
+  static let splitting = 0.9
+
+  /// What one batch takes; nil where kernels do not allow it.
+  func oneBatch(_ step: StepShape) -> OneBatch? {
+    guard let one = cut(step, into: 1) else { return nil }
     let serial = serial(one)
-    let alone = bounds(one).reduce(serial) { min($0, $1.seconds) }
-    return boundOfMore(step, serial).map { min($0, alone) } ?? alone
+    let least = bounds(one).reduce(serial) { min($0, $1.seconds) }
+    var rough = least
+    if cuts && estimator(step).allows(microBatches: 2) {
+      for contention in contentions {
+        rough = min(rough, Self.splitting * busy(one, contention))
+      }
+    }
+    return OneBatch(serial: serial, least: least, rough: rough)
+  }
+
+  /// Seconds of a whole batch's kernels, beside other micro-batches and all behind another.
+  private func busy(_ cut: Cut, _ contention: Contention) -> Double {
+    price(cut) { call, kernels in
+      let layer = paths[call.function].busy(
+        kernels, contention: contention, hardware: estimator.model.hardware)
+      if layer == .infinity { return nil }
+      var price = StepPrice()
+      price.seconds = layer * Double(call.layers)
+      return price
+    }
+  }
+
+  /// Seconds that the step takes at least, given what one batch does; nil where kernels do not allow
+  /// it.
+  func bound(_ step: StepShape, _ one: OneBatch?) -> Double? {
+    guard let one else { return boundOfMore(step, .infinity) }
+    return boundOfMore(step, one.serial).map { min($0, one.least) } ?? one.least
   }
 
   private func boundOfMore(_ step: StepShape, _ serial: Double) -> Double? {
@@ -115,11 +159,23 @@ struct StepPricer {
     return bounds(three).reduce(least) { min($0, $1.seconds) }
   }
 
+  /// What one batch takes at least, where two micro-batches take so much less that its schedule need
+  /// not be known.
+  private func hopeless(_ one: Cut, _ step: StepShape, _ serial: Double) -> Double? {
+    let least = bounds(one).reduce(Double.infinity) { min($0, $1.seconds) }
+    let limit = min(least, serial) / OverlapChoice.worthwhile
+    guard let two = cut(step, into: 2), bounds(two).contains(where: { $0.seconds < limit }),
+      best(two, below: limit) < limit
+    else { return nil }
+    return least
+  }
+
   /// Seconds of the step and the way to run it; nil where kernels do not allow it.
   func seconds(_ step: StepShape) -> (seconds: Double, overlap: OverlapChoice)? {
     var ways: [(seconds: Double, overlap: OverlapChoice)] = []
     if let one = cut(step, into: 1) {
-      ways = [(serial(one), .none), (best(one), .microBatches(1))]
+      let serial = serial(one)
+      ways = [(serial, .none), (hopeless(one, step, serial) ?? best(one), .microBatches(1))]
     }
     for count in 2...OverlapChoice.mostMicroBatches {
       guard let more = cut(step, into: count) else { break }

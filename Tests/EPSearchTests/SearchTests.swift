@@ -55,7 +55,10 @@ import Testing
     func check(_ shape: PoolShape, _ points: [(PoolEvaluator.Depth) -> PoolPoint?]) {
       var last = 0.0
       for (index, point) in points.enumerated() {
+        // Asked for first: afterwards the bound stands for it.
+        let rough = point(.rough)
         guard let least = point(.bound) else { break }
+        #expect((rough?.step ?? 0) <= least.step * (1 + 1e-9), "\(shape.mesh), size \(index)")
         #expect(
           least.step >= last * PoolExplorer.monotony,
           "\(hardware) \(shape.mesh), size \(index): \(least.step) after \(last)")

@@ -75,6 +75,16 @@ public struct StepShape: Hashable, Sendable {
     promptEnds = tokens / max(length, 1)
   }
 
+  /// Sizes that vary tell shapes apart, as one word.
+  public func hash(into hasher: inout Hasher) {
+    var word = HashWord()
+    word.mix(sequences)
+    word.mix(tokens)
+    word.mix(promptTokens)
+    word.mix(promptContext)
+    hasher.combine(word.bits)
+  }
+
   /// New tokens of a sequence.
   public var queries: Double { (tokens - promptTokens) / max(sequences, 1e-9) }
 

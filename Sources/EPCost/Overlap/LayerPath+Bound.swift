@@ -31,4 +31,23 @@ extension LayerPath {
     let rounding = Double(kernels.count * (microBatches + 1)) * 1e-9
     return max(0, max(streams, length(operations)) - rounding)
   }
+
+  /// Seconds that the busier stream is busy with these kernels while other micro-batches run beside
+  /// them; infinite where they exchange nothing.
+  public func busy(
+    _ kernels: [TimedKernel], contention: Contention, hardware: Hardware
+  ) -> Double {
+    let isBesideNormal = kernels.contains { $0.kind == .normalExchange }
+    var (compute, communication) = (0.0, 0.0)
+    for kernel in kernels {
+      let seconds =
+        kernel.seconds * contention.stretch(kernel, isBesideNormal: isBesideNormal, on: hardware)
+      switch kernel.stream {
+      case .compute: compute += seconds
+      case .communication: communication += seconds
+      }
+      compute += kernel.seconds * contention.computeShare(of: kernel)
+    }
+    return communication > 0 ? max(compute, communication) : .infinity
+  }
 }

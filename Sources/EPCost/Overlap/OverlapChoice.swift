@@ -53,5 +53,5 @@ public enum OverlapChoice: Hashable, Sendable {
 
   /// The share by which more micro-batches must be faster than fewer: durations are not known
   /// better.
-  static let worthwhile = 1.005
+  public static let worthwhile = 1.005
 }
