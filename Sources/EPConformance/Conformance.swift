@@ -1,5 +1,6 @@
 public import EPBackend
 internal import EPModel
+public import EPPlan
 
 /// Whether a backend does what docs/ops.md says: every operation against the reference, whole plans
 /// against the unsharded model, and what must be refused.
@@ -122,6 +123,19 @@ public struct Conformance: Sendable {
       add(refusal.row(device))
     }
     return rows
+  }
+
+  /// Runs plans over several processes, each of which calls this: what a transport is to do. Plans of
+  /// other numbers of ranks are unsupported.
+  public func run<D: Device>(
+    _ device: D, precision: Precision, processes: (Plan) -> (any ProcessGroup)?,
+    observe: (Row) -> Void
+  ) -> [Row] {
+    SampleRun.all.filter { isWanted($0.group, $0.name) }.map { sample in
+      let row = sample.row(device, precision, processes: processes)
+      observe(row)
+      return row
+    }
   }
 
   /// Whether a row is asked for.

@@ -73,7 +73,11 @@ struct SampleRun: Sendable {
   static let request = GenerationRequest(
     prompts: [[3, 14, 15, 92, 65, 35, 8], [27, 18, 28], [1, 61, 80]], count: 5, kept: .logits)
 
-  func row<D: Device>(_ device: D, _ precision: Conformance.Precision) -> Conformance.Row {
+  /// - Parameter processes: those that run the plan together; nil where they are not as many as it takes.
+  func row<D: Device>(
+    _ device: D, _ precision: Conformance.Precision,
+    processes: (Plan) -> (any ProcessGroup)? = { _ in SingleProcess() }
+  ) -> Conformance.Row {
     let bound = precision.logitsBound
     let (group, name) = (device.runsPrograms ? "programs" : self.group, self.name)
     func row(_ outcome: Conformance.Row.Outcome, _ error: Double? = nil) -> Conformance.Row {
@@ -81,12 +85,16 @@ struct SampleRun: Sendable {
     }
     do {
       let program = program()
+      let plan = try SampleRun.plan(program, pools, redundant: redundant, overlap: overlap)
+      guard let group = processes(plan) else {
+        let ranks = plan.pools.reduce(0) { $0 + $1.mesh.ranks }
+        return row(.unsupported("it takes \(ranks) process(es)"))
+      }
       let single = try SampleRun.plan(program, [(.unified, Mesh())])
       let wanted =
         isAgainstReference
         ? try SampleRun.run(single, ReferenceDevice()) : try SampleRun.run(single, device)
-      let made = try SampleRun.run(
-        try SampleRun.plan(program, pools, redundant: redundant, overlap: overlap), device)
+      let made = try SampleRun.run(plan, device, group)
       let error =
         zip(made.prompts, wanted.prompts).map { own, other in
           SampleRun.normalisedError(own.prefillLogits, other.prefillLogits)
@@ -101,9 +109,12 @@ struct SampleRun: Sendable {
     } catch { return row(.failed("\(error)")) }
   }
 
-  static func run<D: Device>(_ plan: Plan, _ device: D) throws -> GenerationResult {
+  static func run<D: Device>(
+    _ plan: Plan, _ device: D, _ processes: any ProcessGroup = SingleProcess()
+  ) throws -> GenerationResult {
     let store = try WeightStore(.synthetic(seed: 7), for: plan)
-    return try PlanSession(plan, weights: store, device: device).generate(request)
+    return try PlanSession(plan, weights: store, device: device, processes: processes)
+      .generate(request)
   }
 
   static func plan(

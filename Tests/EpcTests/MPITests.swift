@@ -87,6 +87,12 @@ struct MPITests {
       wrongFlag.errors.split(separator: "\n").filter { $0.contains("is no token") }.count == 1)
   }
 
+  @Test func theConformanceSuiteRunsOverProcesses() throws {
+    let run = try mpirun(4, ["conformance", "--backend", "mpi", "--only", "grouped"])
+    #expect(run.status == 0, "\(run.errors)")
+    #expect(run.output.contains("mpi: 8 passed, 3 unsupported, 0 failed"), "\(run.output)")
+  }
+
   @Test func withoutTheLibraryTheErrorSaysWhatToInstall() throws {
     let folder = try Scratch()
     let plan = folder.path("plan.json")

@@ -1,6 +1,7 @@
 import ArgumentParser
 import EPBackend
 import EPBackendCPU
+import EPBackendMPI
 import EPConformance
 import EPIR
 import EPJSON
@@ -21,9 +22,11 @@ struct ConformanceCommand: ParsableCommand {
 
         epc conformance --backend ./libmine.so
         epc conformance --backend ./libmine.so --only attention
+        mpirun -n 4 epc conformance --backend mpi
       """)
 
-  @Option(help: "The backend: cpu, reference, an installed one, or a library such as ./libmine.so.")
+  @Option(
+    help: "The backend: cpu, reference, mpi, an installed one, or a library such as ./libmine.so.")
   var backend: String = "cpu"
 
   @Option(help: "How many seconds one call of a library may take.")
@@ -45,7 +48,7 @@ struct ConformanceCommand: ParsableCommand {
   var format: OutputFormat = .text
 
   func run() throws {
-    try reporting { () throws(Diagnostics) in
+    try reporting(isQuiet: backend == "mpi" && !MPIRun.isFirst) { () throws(Diagnostics) in
       guard (1...10_000).contains(cases) else {
         throw Diagnostics("flag", "'--cases \(cases)'; it is from 1 to 10000")
       }
@@ -53,7 +56,8 @@ struct ConformanceCommand: ParsableCommand {
       case .cpu(let device):
         try run(device, Conformance.Precision(rawValue: device.weights.rawValue) ?? .fp32)
       case .reference: try run(ReferenceDevice(), .fp32)
-      case .mpi, .simgpu:
+      case .mpi(let device): try runOverMPI(device)
+      case .simgpu:
         throw Diagnostics(
           "flag",
           "'\(backend)' moves rows between processes; its kernels are those of '--backend cpu'")
@@ -87,22 +91,53 @@ struct ConformanceCommand: ParsableCommand {
       rows.append(row)
       show(row)
     }
+    try finish(rows, device.name, precision)
+  }
+
+  /// Runs the plans that take as many processes as there are; the first of them tells.
+  private func runOverMPI(_ device: CPUDevice) throws(Diagnostics) {
+    let library: MPILibrary
+    do {
+      library = try MPILibrary(
+        environment: Terminal.environment, executable: Terminal.executable)
+    } catch { throw Diagnostics("mpi", error.description) }
+    let precision = Conformance.Precision(rawValue: device.weights.rawValue) ?? .fp32
+    let rows = Conformance(seed: seed, cases: cases, filter: only).run(
+      device, precision: precision,
+      processes: { plan in
+        MPIProcesses.count(for: plan) == library.count ? MPIProcesses(library, for: plan) : nil
+      },
+      observe: { row in
+        if case .failed(let problem) = row.outcome {
+          // Others may be waiting for this one.
+          Terminal.error("rank \(library.rank): \(row.name): \(problem)")
+          library.abort(code: 1)
+        }
+        if format == .text && library.rank == 0 { Terminal.print(Conformance.line(row)) }
+      })
+    do { try library.finish() } catch { throw Diagnostics("mpi", error.description) }
+    if library.rank == 0 { try finish(rows, "mpi", precision) }
+  }
+
+  private func finish(
+    _ rows: [Conformance.Row], _ name: String, _ precision: Conformance.Precision
+  ) throws(Diagnostics) {
     if rows.isEmpty { throw Diagnostics("flag", "nothing has '\(only)' in its name or group") }
     let count = Conformance.count(rows)
     if format == .json {
-      let document = Conformance.document(rows, backend: device.name, precision: precision)
+      let document = Conformance.document(rows, backend: name, precision: precision)
       do {
         let bytes = try document.jsonValue.serialized(style: .pretty)
         Terminal.print(String(decoding: bytes, as: UTF8.self))
       } catch { throw Diagnostics("conformance-json", "\(error)") }
     } else {
       Terminal.print(
-        "\(device.name): \(count.passed) passed, \(count.unsupported) unsupported, "
+        "\(name): \(count.passed) passed, \(count.unsupported) unsupported, "
           + "\(count.failed) failed\n")
     }
     if count.failed > 0 {
       throw Diagnostics(
-        "conformance", "'\(device.name)' does not conform: \(count.failed) of \(rows.count) failed")
+        "conformance", "'\(name)' does not conform: \(count.failed) of \(rows.count) failed")
     }
   }
 }
