@@ -78,7 +78,7 @@ import Testing
 
   @Test func randomLayersRunInOneOrder() throws {
     var numbers = SeededNumbers(19)
-    for seed in 0..<20 {
+    for seed in 0..<60 {
       func some(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &numbers) }
       let layer = Layer(
         attention: (0..<some(1...5)).map { _ in some(1...90_000) },

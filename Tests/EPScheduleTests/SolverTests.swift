@@ -32,7 +32,7 @@ import Testing
 
   @Test func schedulesOfLayersAreValid() throws {
     var numbers = SeededNumbers(3)
-    for seed in 0..<90 {
+    for seed in 0..<300 {
       let stages = (0..<6).map { _ in Int.random(in: 1_000...400_000, using: &numbers) }
       let body = LoopBody.layers(
         stages, beside: Int.random(in: 1_000...80_000, using: &numbers), batches: 1 + seed % 3)
@@ -45,7 +45,7 @@ import Testing
 
   @Test func ordersAreAlikeWhereAskedFor() throws {
     var numbers = SeededNumbers(11)
-    for seed in 0..<40 {
+    for seed in 0..<100 {
       let stages = (0..<6).map { _ in Int.random(in: 10...400, using: &numbers) }
       let batches = 2 + seed % 2
       let body = LoopBody.layers(stages, beside: 1 + seed, batches: batches)
