@@ -82,19 +82,19 @@ extension PoolEvaluator {
       full: max(plain, alone) * monotony, overlap: .auto)
   }
 
-  private func decodeStep(_ shape: PoolShape, _ sequences: Int) -> StepShape {
+  func decodeStep(_ shape: PoolShape, _ sequences: Int) -> StepShape {
     StepShape(
       sequences: Double(sequences), drafts: shape.drafts, context: Double(problem.decodeContext),
       promptTokens: 0, length: 1, read: 1)
   }
 
-  private func mixedStep(_ shape: PoolShape, _ sequences: Int, _ chunk: Int) -> StepShape {
+  func mixedStep(_ shape: PoolShape, _ sequences: Int, _ chunk: Int) -> StepShape {
     StepShape(
       sequences: Double(sequences), drafts: shape.drafts, context: Double(problem.decodeContext),
       promptTokens: Double(chunk), length: Double(problem.promptLength), read: problem.tokensRead)
   }
 
-  private func unifiedPoint(
+  func unifiedPoint(
     _ shape: PoolShape, sequences: Int, chunk: Int, plain: Double, full: Double,
     overlap: OverlapChoice
   ) -> PoolPoint {
