@@ -168,7 +168,7 @@ extension MeasuredCase {
     for isLowLatency in mesh.ep > 1 ? [true, false] : [false] {
       var shape = try shape(.unified, mesh, tables, drafts: 0)
       shape.isLowLatency = isLowLatency
-      var explorer = PoolExplorer(evaluator, margin: 1)
+      var explorer = PoolExplorer(evaluator)
       explorer.explore(shape)
       var refinement = Refinement(tables: tables, evaluators: [evaluator])
       let fastest = refinement.least(explorer.points) { -$0.requestRate }

@@ -12,6 +12,9 @@ extension PoolEvaluator {
     case bound
     /// With what steps take.
     case exact
+    /// With what steps take at most, one operation after the other: no figure of the point itself is
+    /// worse.
+    case most
   }
 
   private func seconds(
@@ -21,6 +24,7 @@ extension PoolEvaluator {
     case .rough: roughSeconds(shape, step).map { ($0, .auto) }
     case .bound: leastSeconds(shape, step).map { ($0, .auto) }
     case .exact: seconds(shape, step)
+    case .most: mostSeconds(shape, step).map { ($0, .auto) }
     }
   }
 
