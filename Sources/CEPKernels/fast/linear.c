@@ -2,12 +2,9 @@
 // panels of one matrix for all rows that meet it.
 #include <string.h>
 
-#include "blocks.h"
+#include "products.h"
 
 enum {
-  /// How far ahead of where they are read weights are asked for, when few rows leave no time to wait.
-  AHEAD = 8192,
-  LINE = 64,
   /// Panels of a task whose rows do not stay in the second-level cache from one panel to the next.
   SPAN = 4,
   /// Rows in tiles that are multiplied together: as many as stay in the second-level cache.
@@ -21,8 +18,7 @@ typedef struct {
 
 typedef struct {
   epc_pool *pool;
-  const epc_kernels *kernels;
-  bool has_tiles;
+  epc_product product;
   const epc_linear *linear;
   const float *x;
   const int32_t *x_index;
@@ -76,7 +72,7 @@ static size_t cut(const run *run) {
   for (size_t g = 0; g < l->groups; g++) {
     const size_t end = group_end(run, g);
     for (size_t first = group_start(l, g); first < end;) {
-      const size_t next = run->has_tiles && end - first > CHUNK ? first + CHUNK : end;
+      const size_t next = run->product.has_tiles && end - first > CHUNK ? first + CHUNK : end;
       run->chunks[count++] = (chunk){(uint32_t)g, (uint32_t)first, (uint32_t)next};
       first = next;
     }
@@ -113,7 +109,7 @@ static void prepare(void *context, size_t index, size_t worker) {
     const size_t blocks = epc_row_blocks(rows);
     const size_t first = from > before ? from - before : 0;
     const size_t end = to - before < blocks ? to - before : blocks;
-    if (first < end && run->has_tiles) {
+    if (first < end && run->product.has_tiles) {
       epc_prepare_tiles(l->format, x + start * x_stride, x_stride, x_index, l->in, rows,
                         rows * first / blocks, rows * end / blocks,
                         prepared + start * run->row_bytes);
@@ -125,142 +121,16 @@ static void prepare(void *context, size_t index, size_t worker) {
   }
 }
 
-/// A panel, and the block of it that is multiplied next.
-typedef struct {
-  const run *run;
-  epc_block block;
-  size_t width;
-  const char *weights;
-} panel;
-
-static void multiply_bf16(const panel *p) {
-  if (p->run->has_tiles) {
-    epc_block_tiles(EPC_FORMAT_BF16, &p->block);
-  } else {
-    p->run->kernels->bf16(&p->block);
-  }
-}
-
-static bool has_few_rows(const panel *p) {
-  // A tile of rows reads weights once, from one end to the other.
-  return p->block.rows <= (p->run->has_tiles ? 16 : 2 * EPC_ROWS);
-}
-
-/// Floats or bf16: blocks of inputs that stay in the caches, and for each the panels.
-static void multiply_plain(panel *panels, size_t count) {
-  const run *run = panels->run;
-  const bool is_f32 = run->linear->format == EPC_FORMAT_F32;
-  const size_t padded = epc_padded_inputs(run->linear->format, run->linear->in);
-  const size_t most = is_f32 ? EPC_BLOCK_F32 : EPC_BLOCK_BF16;
-  const bool is_whole = panels->block.rows <= EPC_ROWS || (run->has_tiles && has_few_rows(panels));
-  const size_t step = is_whole ? padded : most;
-  const size_t size = is_f32 ? 4 : 2;
-  for (size_t k = 0; k < padded; k += step) {
-    const size_t inputs = padded - k < step ? padded - k : step;
-    for (size_t i = 0; i < count; i++) {
-      panel *p = panels + i;
-      p->block.inputs = inputs;
-      p->block.weights = p->weights + k * size * p->width;
-      p->block.offset = k * size;
-      p->block.is_first = k == 0;
-      if (has_few_rows(p)) {
-        p->block.next = (const char *)p->block.weights + AHEAD;
-        p->block.next_lines = inputs * size * p->width / LINE;
-      } else if (i + 1 < count) {
-        p->block.next = p[1].weights + k * size * p[1].width;
-        p->block.next_lines = inputs * size * p[1].width / LINE;
-      } else {
-        // Beyond the last block there is the next task's panel, most of the time.
-        p->block.next = panels->weights + (k + inputs) * size * p->width;
-        p->block.next_lines = inputs * size * p->width / LINE;
-      }
-      if (is_f32) {
-        run->kernels->f32(&p->block);
-      } else {
-        multiply_bf16(p);
-      }
-    }
-  }
-}
-
-/// Bytes of a row for `inputs` inputs, a multiple of a group.
-static size_t bytes_of_inputs(epc_format format, size_t inputs) {
-  return format == EPC_FORMAT_INT8 ? inputs / EPC_GROUP * (2 * EPC_GROUP + 8) : 2 * inputs;
-}
-
-/// Groups in tiles: few rows at once, others in blocks of inputs that stay in the caches.
-static void multiply_groups_in_tiles(panel *p) {
-  const epc_format format = p->run->linear->format;
-  const size_t padded = epc_padded_inputs(format, p->run->linear->in);
-  const bool is_wide = epc_tiles_are_wide(format, p->block.rows, p->block.vectors);
-  const size_t step = is_wide ? padded : EPC_BLOCK_BF16;
-  for (size_t k = 0; k < padded; k += step) {
-    p->block.inputs = padded - k < step ? padded - k : step;
-    const size_t bytes = epc_input_offset(format, p->block.inputs, p->width);
-    p->block.is_first = k == 0;
-    p->block.weights = p->weights;
-    p->block.offset = bytes_of_inputs(format, k);
-    // Beyond the last block there is the next task's panel, most of the time.
-    p->block.next = p->weights + bytes;
-    p->block.next_lines = (bytes + LINE - 1) / LINE;
-    epc_block_tiles(format, &p->block);
-    p->weights += bytes;
-  }
-}
-
-static void multiply_groups(panel *p) {
-  const run *run = p->run;
-  const epc_format format = run->linear->format;
-  const size_t groups = epc_padded_inputs(format, run->linear->in) / EPC_GROUP;
-  const size_t bytes = epc_group_bytes(format, p->width);
-  uint32_t expanded[EPC_PANEL * EPC_GROUP / 2];
-  float scales[EPC_PANEL];
-  for (size_t g = 0; g < groups; g++) {
-    const uint8_t *group = (const uint8_t *)p->weights + g * bytes;
-    p->block.is_first = g == 0;
-    p->block.inputs = EPC_GROUP;
-    p->block.scales = (const float *)group;
-    p->block.next = (const char *)group + (has_few_rows(p) ? AHEAD : bytes);
-    p->block.next_lines = (bytes + LINE - 1) / LINE;
-    if (format == EPC_FORMAT_INT8) {
-      p->block.weights = group + 4 * p->width;
-      p->block.offset = bytes_of_inputs(format, g * EPC_GROUP);
-      run->kernels->bytes(&p->block);
-    } else if (format == EPC_FORMAT_FP8) {
-      run->kernels->expand_fp8(group + 4 * p->width, p->block.vectors, expanded);
-      p->block.weights = expanded;
-      p->block.offset = bytes_of_inputs(format, g * EPC_GROUP);
-      run->kernels->bf16(&p->block);
-    } else {
-      run->kernels->expand_mxfp4(group + 4 * p->width, p->block.vectors, expanded);
-      p->block.inputs = EPC_MICRO_GROUP;
-      p->block.scales = scales;
-      for (size_t m = 0; m < EPC_GROUP / EPC_MICRO_GROUP; m++) {
-        for (size_t lane = 0; lane < p->width; lane++) {
-          // Elements are twice what they stand for.
-          const uint32_t code = group[m * p->width + lane];
-          const uint32_t bits = (code - 1) << 23;
-          memcpy(scales + lane, &bits, sizeof(bits));
-        }
-        p->block.weights = expanded + m * EPC_MICRO_GROUP / 4 * p->width;
-        p->block.offset = (g * EPC_GROUP / EPC_MICRO_GROUP + m) * (2 * EPC_MICRO_GROUP + 8);
-        run->kernels->bytes(&p->block);
-        p->block.is_first = false;
-      }
-    }
-  }
-}
-
 /// Whether sums of many rows lie side by side until all inputs are in: those of floats come back for every
 /// block of inputs, and rows of results may lie so far apart that they drive each other out of the caches.
 static bool keeps_sums_together(const epc_linear *linear, size_t rows) {
   return linear->format == EPC_FORMAT_F32 && rows >= 128 && linear->in > EPC_BLOCK_F32;
 }
 
-/// Room that a task needs: for expanded weights, and for sums that do not lie in the results.
+/// Room that a task needs for sums that do not lie in the results.
 static size_t task_bytes(const epc_linear *linear, size_t rows) {
   const size_t panels = keeps_sums_together(linear, rows) ? SPAN : linear->out % EPC_LANES != 0;
-  return EPC_EXPANDED_BYTES + panels * rows * EPC_PANEL * sizeof(float);
+  return panels * rows * EPC_PANEL * sizeof(float);
 }
 
 static void multiply(void *context, size_t index, size_t worker) {
@@ -276,42 +146,24 @@ static void multiply(void *context, size_t index, size_t worker) {
   matrix = c->group * l->batch + batch;
   const size_t y_stride = l->batch * l->out;
   float *y = run->y + start * y_stride + batch * l->out;
-  // Expanded weights, then the sums of a panel that is padded.
-  char *room = epc_pool_scratch(run->pool, worker, task_bytes(l, run->rows));
+  float *room = epc_pool_scratch(run->pool, worker, task_bytes(l, run->rows));
   const bool is_together = keeps_sums_together(l, rows);
-  panel panels[SPAN];
+  epc_panel panels[SPAN];
   for (size_t i = 0; i < to - from; i++) {
     const size_t first = (from + i) * EPC_PANEL;
-    const size_t width = epc_panel_width(l->out, from + i);
+    panels[i] = epc_panel_at(&run->product, (const char *)l->weights + matrix * run->matrix_bytes,
+                             l->out, from + i);
+    const size_t width = panels[i].width;
     // The last panel, if it is padded, is made elsewhere and copied.
     const bool is_apart = is_together || first + width > l->out;
-    float *apart = (float *)(room + EPC_EXPANDED_BYTES) + (is_together ? i * rows * EPC_PANEL : 0);
-    panels[i] = (panel){
-        .run = run,
-        .width = width,
-        .weights = (const char *)l->weights + matrix * run->matrix_bytes +
-                   epc_panel_offset(l->format, l->in, from + i),
-        .block = {.vectors = width / EPC_LANES,
-                  .stride = width,
-                  .rows = rows,
-                  .prepared = run->prepared + (batch * run->rows + start) * run->row_bytes,
-                  .row_bytes = run->row_bytes,
-                  .sums = is_apart ? apart : y + first,
-                  .sums_stride = is_apart ? width : y_stride,
-                  .expanded = (uint8_t *)room},
-    };
+    float *apart = room + (is_together ? i * rows * EPC_PANEL : 0);
+    epc_block *block = &panels[i].block;
+    block->rows = rows;
+    block->prepared = run->prepared + (batch * run->rows + start) * run->row_bytes;
+    block->sums = is_apart ? apart : y + first;
+    block->sums_stride = is_apart ? width : y_stride;
   }
-  if (l->format == EPC_FORMAT_F32 || l->format == EPC_FORMAT_BF16) {
-    multiply_plain(panels, to - from);
-  } else {
-    for (size_t i = 0; i < to - from; i++) {
-      if (run->has_tiles) {
-        multiply_groups_in_tiles(panels + i);
-      } else {
-        multiply_groups(panels + i);
-      }
-    }
-  }
+  epc_panels_multiply(panels, to - from);
   for (size_t i = 0; i < to - from; i++) {
     const epc_block *block = &panels[i].block;
     epc_finish_panel(l, matrix, from + i, block->sums, block->sums_stride, rows, y);
@@ -347,8 +199,7 @@ bool epc_linear_run(epc_pool *pool, epc_level level, const epc_linear *linear, c
   }
   run run = {
       .pool = pool,
-      .kernels = epc_kernels_of(level),
-      .has_tiles = level == EPC_LEVEL_AMX && linear->format != EPC_FORMAT_F32,
+      .product = epc_product_of(level, linear->format, linear->in),
       .linear = linear,
       .x = x,
       .x_index = x_index,
