@@ -99,7 +99,8 @@ import Testing
     let simulation = try simulate(plan, options)
     let outcome = simulation.pools[0].outcome
     #expect(outcome.isScheduled == (way.microBatches != nil))
-    let ratio = outcome.steps[0].seconds / outcome.predicted
+    // A pipeline's first step also fills it.
+    let ratio = outcome.steps[way.mesh.pp > 1 ? 1 : 0].seconds / outcome.predicted
     // Without a schedule streams still run shared experts beside dispatch, which the estimate with
     // nothing overlapped does not: at most 4 % of these steps.
     #expect(ratio < 1.02 && ratio > (way.microBatches == nil ? 0.96 : 0.98), "\(ratio)")
