@@ -254,7 +254,18 @@ extension RankExecutor {
     for (slot, end) in ends.enumerated() { unsafe step.slotEnds.memory.indices[slot] = end }
     try expectExperts(of: call)
     let width = function.function.values[result].elementsPerRow
+    note(routing.sent, ranks, width) { $0.dispatchBytes += $1 }
     let count = routing.sentChoices.count
+    if movesRows, arguments.operands[2] == nil {
+      pending = .advance
+      return .exchange(
+        Exchange(
+          kind: .dispatch, group: group, members: ranks,
+          rows: ScatteredRows(
+            width: width, x: x, rows: routing.sentRows.memory, sent: routing.sent,
+            result: arguments.results[0], places: routing.order.memory,
+            received: routing.received)))
+    }
     let packed = sendScratch.take(bytes: 4 * count * width)
     var scales: Storage?
     if let weights = arguments.operands[2] {
@@ -265,7 +276,6 @@ extension RankExecutor {
         x, width: width, rows: routing.sentRows.memory, scales: scales?.memory, count: count,
         to: packed)
     }
-    note(routing.sent, ranks, width) { $0.dispatchBytes += $1 }
     pending = .dispatchRows(operation: number)
     return .exchange(
       Exchange(
@@ -293,22 +303,30 @@ extension RankExecutor {
     let (group, ranks) = members(operation)
     if let experts = call.experts { expertCache?.release(experts.bank) }
     let width = type.elementsPerRow
-    let count = routing.received.reduce(0, +)
-    let packed = sendScratch.take(bytes: 4 * count * width)
-    device.pack(
-      x, width: width, rows: routing.order.memory, scales: nil, count: count, to: packed)
     var counted = Traffic()
     for (rank, rows) in zip(ranks, routing.received) where rank != program.rank {
       counted.combineBytes += prepared.pool.exchangeBytes(rows: rows, width: width)
     }
     traffic[call.layer, default: Traffic()] += counted
     pending = .combine(operation: number)
+    let returned = receiveScratch.take(bytes: 4 * routing.sentChoices.count * width)
+    if movesRows {
+      return .exchange(
+        Exchange(
+          kind: .combine, group: group, members: ranks,
+          rows: ScatteredRows(
+            width: width, x: x, rows: routing.order.memory, sent: routing.received,
+            result: returned, places: nil, received: routing.sent)))
+    }
+    let count = routing.received.reduce(0, +)
+    let packed = sendScratch.take(bytes: 4 * count * width)
+    device.pack(
+      x, width: width, rows: routing.order.memory, scales: nil, count: count, to: packed)
     return .exchange(
       Exchange(
         kind: .combine, group: group, members: ranks,
         sends: blocks(packed, routing.received, width),
-        receives: blocks(
-          receiveScratch.take(bytes: 4 * routing.sentChoices.count * width), routing.sent, width)))
+        receives: blocks(returned, routing.sent, width)))
   }
 
   private func addUp(_ number: Int) {
