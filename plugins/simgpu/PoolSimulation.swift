@@ -38,9 +38,8 @@ public final class PoolSimulation {
   ) throws(Diagnostics) {
     var estimator = estimator
     let pool = estimator.pool
-    // A pipeline is kept full by as many lots as it has stages, each of all micro-batches.
-    let lots = max(pool.mesh.pp, 1)
-    estimator.microBatches = lots * pool.microBatches
+    let lots = pool.lots
+    estimator.microBatches = pool.parts
     do throws(PlacementError) {
       estimator.loads =
         pool.placements.isEmpty ? nil : try options.routing.loads?.loads(of: pool)
@@ -109,7 +108,7 @@ public final class PoolSimulation {
     for lot in left.indices {
       for stage in stages.indices {
         let own = clocks[stage]
-        if stage == 0 && pool.role != .prefill && left.count > 1 {
+        if stage == 0 && pool.role != .prefill && pool.mesh.pp > 1 {
           // The tokens to go on with come from the last stage.
           unsafe epc_raise(own.compute.base, left[lot].base, own.ranks)
         }
