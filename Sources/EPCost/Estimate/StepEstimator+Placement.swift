@@ -24,11 +24,7 @@ extension StepEstimator {
     var estimator = self
     estimator.pool.placements = [placement]
     var planner = KernelPlanner(estimator, function: placement.function, layer: layer)
-    let values = planner.function.values
-    planner.plan { operation in
-      operation.kind == .dispatch || operation.kind == .combine
-        || operation.results.contains { values[$0].rows == .routed }
-    }
+    planner.plan(.routed)
     var time = PlacementTime(
       experts: 0, exchange: 0, nodesVisited: 1, balance: 1 / planner.imbalance)
     for operation in planner.estimates {
