@@ -135,7 +135,7 @@ typedef struct {
 
 static void multiply_bf16(const panel *p) {
   if (p->run->has_tiles) {
-    epc_block_tiles(&p->block);
+    epc_block_tiles(EPC_FORMAT_BF16, &p->block);
   } else {
     p->run->kernels->bf16(&p->block);
   }
@@ -183,12 +183,36 @@ static void multiply_plain(panel *panels, size_t count) {
   }
 }
 
+/// Bytes of a row for `inputs` inputs, a multiple of a group.
+static size_t bytes_of_inputs(epc_format format, size_t inputs) {
+  return format == EPC_FORMAT_INT8 ? inputs / EPC_GROUP * (2 * EPC_GROUP + 8) : 2 * inputs;
+}
+
+/// Groups in tiles: few rows at once, others in blocks of inputs that stay in the caches.
+static void multiply_groups_in_tiles(panel *p) {
+  const epc_format format = p->run->linear->format;
+  const size_t padded = epc_padded_inputs(format, p->run->linear->in);
+  const bool is_wide = epc_tiles_are_wide(format, p->block.rows, p->block.vectors);
+  const size_t step = is_wide ? padded : EPC_BLOCK_BF16;
+  for (size_t k = 0; k < padded; k += step) {
+    p->block.inputs = padded - k < step ? padded - k : step;
+    const size_t bytes = epc_input_offset(format, p->block.inputs, p->width);
+    p->block.is_first = k == 0;
+    p->block.weights = p->weights;
+    p->block.offset = bytes_of_inputs(format, k);
+    // Beyond the last block there is the next task's panel, most of the time.
+    p->block.next = p->weights + bytes;
+    p->block.next_lines = (bytes + LINE - 1) / LINE;
+    epc_block_tiles(format, &p->block);
+    p->weights += bytes;
+  }
+}
+
 static void multiply_groups(panel *p) {
   const run *run = p->run;
   const epc_format format = run->linear->format;
   const size_t groups = epc_padded_inputs(format, run->linear->in) / EPC_GROUP;
-  const size_t elements = format == EPC_FORMAT_MXFP4 ? EPC_GROUP / 2 : EPC_GROUP;
-  const size_t bytes = p->width * (4 + elements);
+  const size_t bytes = epc_group_bytes(format, p->width);
   uint32_t expanded[EPC_PANEL * EPC_GROUP / 2];
   float scales[EPC_PANEL];
   for (size_t g = 0; g < groups; g++) {
@@ -200,13 +224,13 @@ static void multiply_groups(panel *p) {
     p->block.next_lines = (bytes + LINE - 1) / LINE;
     if (format == EPC_FORMAT_INT8) {
       p->block.weights = group + 4 * p->width;
-      p->block.offset = g * (2 * EPC_GROUP + 8);
+      p->block.offset = bytes_of_inputs(format, g * EPC_GROUP);
       run->kernels->bytes(&p->block);
     } else if (format == EPC_FORMAT_FP8) {
       run->kernels->expand_fp8(group + 4 * p->width, p->block.vectors, expanded);
       p->block.weights = expanded;
-      p->block.offset = g * 2 * EPC_GROUP;
-      multiply_bf16(p);
+      p->block.offset = bytes_of_inputs(format, g * EPC_GROUP);
+      run->kernels->bf16(&p->block);
     } else {
       run->kernels->expand_mxfp4(group + 4 * p->width, p->block.vectors, expanded);
       p->block.inputs = EPC_MICRO_GROUP;
@@ -227,6 +251,18 @@ static void multiply_groups(panel *p) {
   }
 }
 
+/// Whether sums of many rows lie side by side until all inputs are in: those of floats come back for every
+/// block of inputs, and rows of results may lie so far apart that they drive each other out of the caches.
+static bool keeps_sums_together(const epc_linear *linear, size_t rows) {
+  return linear->format == EPC_FORMAT_F32 && rows >= 128 && linear->in > EPC_BLOCK_F32;
+}
+
+/// Room that a task needs: for expanded weights, and for sums that do not lie in the results.
+static size_t task_bytes(const epc_linear *linear, size_t rows) {
+  const size_t panels = keeps_sums_together(linear, rows) ? SPAN : linear->out % EPC_LANES != 0;
+  return EPC_EXPANDED_BYTES + panels * rows * EPC_PANEL * sizeof(float);
+}
+
 static void multiply(void *context, size_t index, size_t worker) {
   const run *run = context;
   const epc_linear *l = run->linear;
@@ -240,12 +276,16 @@ static void multiply(void *context, size_t index, size_t worker) {
   matrix = c->group * l->batch + batch;
   const size_t y_stride = l->batch * l->out;
   float *y = run->y + start * y_stride + batch * l->out;
+  // Expanded weights, then the sums of a panel that is padded.
+  char *room = epc_pool_scratch(run->pool, worker, task_bytes(l, run->rows));
+  const bool is_together = keeps_sums_together(l, rows);
   panel panels[SPAN];
   for (size_t i = 0; i < to - from; i++) {
     const size_t first = (from + i) * EPC_PANEL;
     const size_t width = epc_panel_width(l->out, from + i);
     // The last panel, if it is padded, is made elsewhere and copied.
-    const bool is_whole = first + width <= l->out;
+    const bool is_apart = is_together || first + width > l->out;
+    float *apart = (float *)(room + EPC_EXPANDED_BYTES) + (is_together ? i * rows * EPC_PANEL : 0);
     panels[i] = (panel){
         .run = run,
         .width = width,
@@ -256,26 +296,38 @@ static void multiply(void *context, size_t index, size_t worker) {
                   .rows = rows,
                   .prepared = run->prepared + (batch * run->rows + start) * run->row_bytes,
                   .row_bytes = run->row_bytes,
-                  .sums = is_whole ? y + first
-                                   : epc_pool_scratch(run->pool, worker, rows * width * 4),
-                  .sums_stride = is_whole ? y_stride : width},
+                  .sums = is_apart ? apart : y + first,
+                  .sums_stride = is_apart ? width : y_stride,
+                  .expanded = (uint8_t *)room},
     };
   }
   if (l->format == EPC_FORMAT_F32 || l->format == EPC_FORMAT_BF16) {
     multiply_plain(panels, to - from);
   } else {
-    for (size_t i = 0; i < to - from; i++) multiply_groups(panels + i);
+    for (size_t i = 0; i < to - from; i++) {
+      if (run->has_tiles) {
+        multiply_groups_in_tiles(panels + i);
+      } else {
+        multiply_groups(panels + i);
+      }
+    }
   }
   for (size_t i = 0; i < to - from; i++) {
-    const size_t first = (from + i) * EPC_PANEL;
-    const size_t kept = l->out - first < EPC_PANEL ? l->out - first : EPC_PANEL;
     const epc_block *block = &panels[i].block;
-    const float *bias = l->bias == NULL ? NULL : l->bias + matrix * l->out + first;
-    for (size_t r = 0; r < rows && (bias != NULL || block->sums != y + first); r++) {
-      for (size_t o = 0; o < kept; o++) {
-        y[r * y_stride + first + o] =
-            block->sums[r * block->sums_stride + o] + (bias == NULL ? 0 : bias[o]);
-      }
+    epc_finish_panel(l, matrix, from + i, block->sums, block->sums_stride, rows, y);
+  }
+}
+
+void epc_finish_panel(const epc_linear *linear, size_t matrix, size_t panel, const float *sums,
+                      size_t sums_stride, size_t rows, float *y) {
+  const size_t first = panel * EPC_PANEL;
+  const size_t kept = linear->out - first < EPC_PANEL ? linear->out - first : EPC_PANEL;
+  const size_t y_stride = linear->batch * linear->out;
+  const float *bias = linear->bias == NULL ? NULL : linear->bias + matrix * linear->out + first;
+  if (bias == NULL && sums == y + first) return;
+  for (size_t r = 0; r < rows; r++) {
+    for (size_t o = 0; o < kept; o++) {
+      y[r * y_stride + first + o] = sums[r * sums_stride + o] + (bias == NULL ? 0 : bias[o]);
     }
   }
 }
@@ -283,18 +335,20 @@ static void multiply(void *context, size_t index, size_t worker) {
 bool epc_linear_run(epc_pool *pool, epc_level level, const epc_linear *linear, const float *x,
                     const int32_t *x_index, size_t rows, void *scratch, float *y) {
   if (rows == 0) return true;
+  if (epc_linear_is_large(pool, level, linear, rows)) {
+    return epc_linear_large_run(pool, linear, x, x_index, rows, y);
+  }
   // Memory that tasks will want is taken first, since they cannot fail.
   const size_t threads = epc_pool_threads(pool);
-  const size_t partial = linear->out % EPC_LANES == 0 ? 0 : rows * EPC_PANEL * 4;
+  const size_t task = task_bytes(linear, rows);
   const size_t row = (linear->in + EPC_GROUP) * sizeof(float);
   for (size_t i = 0; i < threads; i++) {
-    if (epc_pool_scratch(pool, i, partial > row ? partial : row) == NULL) return false;
+    if (epc_pool_scratch(pool, i, task > row ? task : row) == NULL) return false;
   }
   run run = {
       .pool = pool,
       .kernels = epc_kernels_of(level),
-      .has_tiles = level == EPC_LEVEL_AMX && (linear->format == EPC_FORMAT_BF16 ||
-                                              linear->format == EPC_FORMAT_FP8),
+      .has_tiles = level == EPC_LEVEL_AMX && linear->format != EPC_FORMAT_F32,
       .linear = linear,
       .x = x,
       .x_index = x_index,
