@@ -48,7 +48,7 @@ import Testing
       #expect(placed.bound <= best * (1 + 1e-9))
       if best > 0 { worst = max(worst, placed.most / best) }
     }
-    #expect(worst <= 1.30, "\(worst)")
+    #expect(worst <= 1.12, "\(worst)")
   }
 
   /// The best of all placements.
