@@ -42,9 +42,10 @@ extension StepEstimator {
   }
 
   /// The slots of a placement with the nodes they are in and the groups that routing limits; nil
-  /// where nodes, groups and slots do not come out even.
+  /// where nodes, groups and slots do not come out even, or ranks have unequal slots.
   public func placementShape(of placement: ExpertPlacement) -> PlacementShape? {
     let mesh = pool.mesh
+    if placement.hasEmptySlots { return nil }
     // Where each expert is split over a data group, a group's ranks lie a group apart.
     let stride = mesh.holdsWholeExperts ? 1 : mesh.tp
     let node = max(1, devicesPerNode / stride)
