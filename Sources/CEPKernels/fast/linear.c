@@ -2,7 +2,7 @@
 // panels of one matrix for all rows that meet it.
 #include <string.h>
 
-#include "blocks.h"
+#include "products.h"
 
 enum {
   /// How far ahead of where they are read weights are asked for, when few rows leave no time to wait.
@@ -21,8 +21,7 @@ typedef struct {
 
 typedef struct {
   epc_pool *pool;
-  const epc_kernels *kernels;
-  bool has_tiles;
+  epc_product product;
   const epc_linear *linear;
   const float *x;
   const int32_t *x_index;
@@ -54,6 +53,17 @@ const epc_kernels *epc_kernels_of(epc_level level) {
   return &epc_kernels_portable;
 }
 
+epc_product epc_product_of(epc_level level, epc_format format, size_t in) {
+  return (epc_product){
+      .kernels = epc_kernels_of(level),
+      .has_tiles =
+          level == EPC_LEVEL_AMX && (format == EPC_FORMAT_BF16 || format == EPC_FORMAT_FP8),
+      .format = format,
+      .in = in,
+      .row_bytes = epc_prepared_bytes(format, in),
+  };
+}
+
 size_t epc_linear_scratch(const epc_linear *linear, size_t rows) {
   return rows * linear->batch * epc_prepared_bytes(linear->format, linear->in) +
          (linear->groups + rows / CHUNK) * sizeof(chunk) + 64;
@@ -76,7 +86,7 @@ static size_t cut(const run *run) {
   for (size_t g = 0; g < l->groups; g++) {
     const size_t end = group_end(run, g);
     for (size_t first = group_start(l, g); first < end;) {
-      const size_t next = run->has_tiles && end - first > CHUNK ? first + CHUNK : end;
+      const size_t next = run->product.has_tiles && end - first > CHUNK ? first + CHUNK : end;
       run->chunks[count++] = (chunk){(uint32_t)g, (uint32_t)first, (uint32_t)next};
       first = next;
     }
@@ -113,7 +123,7 @@ static void prepare(void *context, size_t index, size_t worker) {
     const size_t blocks = epc_row_blocks(rows);
     const size_t first = from > before ? from - before : 0;
     const size_t end = to - before < blocks ? to - before : blocks;
-    if (first < end && run->has_tiles) {
+    if (first < end && run->product.has_tiles) {
       epc_prepare_tiles(l->format, x + start * x_stride, x_stride, x_index, l->in, rows,
                         rows * first / blocks, rows * end / blocks,
                         prepared + start * run->row_bytes);
@@ -125,40 +135,33 @@ static void prepare(void *context, size_t index, size_t worker) {
   }
 }
 
-/// A panel, and the block of it that is multiplied next.
-typedef struct {
-  const run *run;
-  epc_block block;
-  size_t width;
-  const char *weights;
-} panel;
-
-static void multiply_bf16(const panel *p) {
-  if (p->run->has_tiles) {
+static void multiply_bf16(const epc_panel *p) {
+  if (p->product->has_tiles) {
     epc_block_tiles(&p->block);
   } else {
-    p->run->kernels->bf16(&p->block);
+    p->product->kernels->bf16(&p->block);
   }
 }
 
-static bool has_few_rows(const panel *p) {
+static bool has_few_rows(const epc_panel *p) {
   // A tile of rows reads weights once, from one end to the other.
-  return p->block.rows <= (p->run->has_tiles ? 16 : 2 * EPC_ROWS);
+  return p->block.rows <= (p->product->has_tiles ? 16 : 2 * EPC_ROWS);
 }
 
 /// Floats or bf16: blocks of inputs that stay in the caches, and for each the panels.
-static void multiply_plain(panel *panels, size_t count) {
-  const run *run = panels->run;
-  const bool is_f32 = run->linear->format == EPC_FORMAT_F32;
-  const size_t padded = epc_padded_inputs(run->linear->format, run->linear->in);
+static void multiply_plain(epc_panel *panels, size_t count) {
+  const epc_product *product = panels->product;
+  const bool is_f32 = product->format == EPC_FORMAT_F32;
+  const size_t padded = epc_padded_inputs(product->format, product->in);
   const size_t most = is_f32 ? EPC_BLOCK_F32 : EPC_BLOCK_BF16;
-  const bool is_whole = panels->block.rows <= EPC_ROWS || (run->has_tiles && has_few_rows(panels));
+  const bool is_whole =
+      panels->block.rows <= EPC_ROWS || (product->has_tiles && has_few_rows(panels));
   const size_t step = is_whole ? padded : most;
   const size_t size = is_f32 ? 4 : 2;
   for (size_t k = 0; k < padded; k += step) {
     const size_t inputs = padded - k < step ? padded - k : step;
     for (size_t i = 0; i < count; i++) {
-      panel *p = panels + i;
+      epc_panel *p = panels + i;
       p->block.inputs = inputs;
       p->block.weights = p->weights + k * size * p->width;
       p->block.offset = k * size;
@@ -175,7 +178,7 @@ static void multiply_plain(panel *panels, size_t count) {
         p->block.next_lines = inputs * size * p->width / LINE;
       }
       if (is_f32) {
-        run->kernels->f32(&p->block);
+        product->kernels->f32(&p->block);
       } else {
         multiply_bf16(p);
       }
@@ -183,10 +186,10 @@ static void multiply_plain(panel *panels, size_t count) {
   }
 }
 
-static void multiply_groups(panel *p) {
-  const run *run = p->run;
-  const epc_format format = run->linear->format;
-  const size_t groups = epc_padded_inputs(format, run->linear->in) / EPC_GROUP;
+static void multiply_groups(epc_panel *p) {
+  const epc_product *product = p->product;
+  const epc_format format = product->format;
+  const size_t groups = epc_padded_inputs(format, product->in) / EPC_GROUP;
   const size_t elements = format == EPC_FORMAT_MXFP4 ? EPC_GROUP / 2 : EPC_GROUP;
   const size_t bytes = p->width * (4 + elements);
   uint32_t expanded[EPC_PANEL * EPC_GROUP / 2];
@@ -201,14 +204,14 @@ static void multiply_groups(panel *p) {
     if (format == EPC_FORMAT_INT8) {
       p->block.weights = group + 4 * p->width;
       p->block.offset = g * (2 * EPC_GROUP + 8);
-      run->kernels->bytes(&p->block);
+      product->kernels->bytes(&p->block);
     } else if (format == EPC_FORMAT_FP8) {
-      run->kernels->expand_fp8(group + 4 * p->width, p->block.vectors, expanded);
+      product->kernels->expand_fp8(group + 4 * p->width, p->block.vectors, expanded);
       p->block.weights = expanded;
       p->block.offset = g * 2 * EPC_GROUP;
       multiply_bf16(p);
     } else {
-      run->kernels->expand_mxfp4(group + 4 * p->width, p->block.vectors, expanded);
+      product->kernels->expand_mxfp4(group + 4 * p->width, p->block.vectors, expanded);
       p->block.inputs = EPC_MICRO_GROUP;
       p->block.scales = scales;
       for (size_t m = 0; m < EPC_GROUP / EPC_MICRO_GROUP; m++) {
@@ -220,10 +223,29 @@ static void multiply_groups(panel *p) {
         }
         p->block.weights = expanded + m * EPC_MICRO_GROUP / 4 * p->width;
         p->block.offset = (g * EPC_GROUP / EPC_MICRO_GROUP + m) * (2 * EPC_MICRO_GROUP + 8);
-        run->kernels->bytes(&p->block);
+        product->kernels->bytes(&p->block);
         p->block.is_first = false;
       }
     }
+  }
+}
+
+epc_panel epc_panel_at(const epc_product *product, const void *matrix, size_t out, size_t index) {
+  const size_t width = epc_panel_width(out, index);
+  return (epc_panel){
+      .product = product,
+      .width = width,
+      .weights = (const char *)matrix + epc_panel_offset(product->format, product->in, index),
+      .block = {.vectors = width / EPC_LANES, .stride = width, .row_bytes = product->row_bytes},
+  };
+}
+
+void epc_panels_multiply(epc_panel *panels, size_t count) {
+  const epc_format format = panels->product->format;
+  if (format == EPC_FORMAT_F32 || format == EPC_FORMAT_BF16) {
+    multiply_plain(panels, count);
+  } else {
+    for (size_t i = 0; i < count; i++) multiply_groups(panels + i);
   }
 }
 
@@ -240,32 +262,21 @@ static void multiply(void *context, size_t index, size_t worker) {
   matrix = c->group * l->batch + batch;
   const size_t y_stride = l->batch * l->out;
   float *y = run->y + start * y_stride + batch * l->out;
-  panel panels[SPAN];
+  epc_panel panels[SPAN];
   for (size_t i = 0; i < to - from; i++) {
     const size_t first = (from + i) * EPC_PANEL;
-    const size_t width = epc_panel_width(l->out, from + i);
+    panels[i] = epc_panel_at(&run->product, (const char *)l->weights + matrix * run->matrix_bytes,
+                             l->out, from + i);
+    epc_block *block = &panels[i].block;
+    const size_t width = panels[i].width;
     // The last panel, if it is padded, is made elsewhere and copied.
     const bool is_whole = first + width <= l->out;
-    panels[i] = (panel){
-        .run = run,
-        .width = width,
-        .weights = (const char *)l->weights + matrix * run->matrix_bytes +
-                   epc_panel_offset(l->format, l->in, from + i),
-        .block = {.vectors = width / EPC_LANES,
-                  .stride = width,
-                  .rows = rows,
-                  .prepared = run->prepared + (batch * run->rows + start) * run->row_bytes,
-                  .row_bytes = run->row_bytes,
-                  .sums = is_whole ? y + first
-                                   : epc_pool_scratch(run->pool, worker, rows * width * 4),
-                  .sums_stride = is_whole ? y_stride : width},
-    };
+    block->rows = rows;
+    block->prepared = run->prepared + (batch * run->rows + start) * run->row_bytes;
+    block->sums = is_whole ? y + first : epc_pool_scratch(run->pool, worker, rows * width * 4);
+    block->sums_stride = is_whole ? y_stride : width;
   }
-  if (l->format == EPC_FORMAT_F32 || l->format == EPC_FORMAT_BF16) {
-    multiply_plain(panels, to - from);
-  } else {
-    for (size_t i = 0; i < to - from; i++) multiply_groups(panels + i);
-  }
+  epc_panels_multiply(panels, to - from);
   for (size_t i = 0; i < to - from; i++) {
     const size_t first = (from + i) * EPC_PANEL;
     const size_t kept = l->out - first < EPC_PANEL ? l->out - first : EPC_PANEL;
@@ -292,9 +303,7 @@ bool epc_linear_run(epc_pool *pool, epc_level level, const epc_linear *linear, c
   }
   run run = {
       .pool = pool,
-      .kernels = epc_kernels_of(level),
-      .has_tiles = level == EPC_LEVEL_AMX && (linear->format == EPC_FORMAT_BF16 ||
-                                              linear->format == EPC_FORMAT_FP8),
+      .product = epc_product_of(level, linear->format, linear->in),
       .linear = linear,
       .x = x,
       .x_index = x_index,

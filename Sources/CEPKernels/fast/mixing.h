@@ -221,6 +221,23 @@ static void glu(const epc_glu *glu, const float *gate, const float *up, size_t c
   }
 }
 
+static void add_rows(const float *const *rows, const float *weights, size_t count, bool is_first,
+                     size_t width, float *y) {
+  size_t i = 0;
+  for (; i + 16 <= width; i += 16) {
+    lanes sum = is_first ? (lanes){0} : (lanes)*(const lanes_in_memory *)(y + i);
+    for (size_t k = 0; k < count; k++) {
+      sum += weights[k] * (lanes)*(const lanes_in_memory *)(rows[k] + i);
+    }
+    *(lanes_in_memory *)(y + i) = sum;
+  }
+  for (; i < width; i++) {
+    float sum = is_first ? 0 : y[i];
+    for (size_t k = 0; k < count; k++) sum += weights[k] * rows[k][i];
+    y[i] = sum;
+  }
+}
+
 static void norm(epc_norm_form form, const float *x, size_t n, double epsilon, const float *weight,
                  float weight_offset, const float *bias, const float *squares, size_t count,
                  float *y) {

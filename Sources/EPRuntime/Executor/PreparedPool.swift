@@ -16,6 +16,8 @@ struct PreparedPool<D: Device> {
     var offsets: [Int]
     /// The room each value has there.
     var sizes: [Int]
+    /// Layers of routed experts that the device runs as one operation.
+    var expertLayers: [FusedExperts]
 
     /// The form that an operation wants a weight in.
     func form(ofOperand operand: Int, of operation: Int, on device: D) -> WeightForm? {
@@ -68,6 +70,10 @@ struct PreparedPool<D: Device> {
       function: function, kernels: kernels,
       references: function.function.operations.map(\.references),
       offsets: function.buffers.map { $0.offset * spread },
-      sizes: function.buffers.map { $0.bytes * spread })
+      sizes: function.buffers.map { $0.bytes * spread },
+      expertLayers: FusedExperts.all(in: function).filter { layer in
+        guard let parts = layer.parts(of: kernels) else { return false }
+        return device.fuses(parts)
+      })
   }
 }
