@@ -215,7 +215,7 @@ let package = Package(
     // benchmarks/mpi.sh
     .executableTarget(
       name: "epc-bench-mpi",
-      dependencies: ["EPBackend", "EPBackendCPU", "EPBackendMPI", "EPIR", "EPModel"],
+      dependencies: ["EPBackend", "EPBackendMPI", "EPIR", "EPModel"],
       swiftSettings: strict),
 
     // The simulated device: whole clusters in virtual time.

@@ -26,6 +26,9 @@ public struct Exchange: Sendable {
   public var sends: [Memory]
   /// The place for each member's block, of that block's size.
   public var receives: [Memory]
+  /// Rows to move instead of blocks, both of which are empty then; only for transports with
+  /// `movesRows`.
+  public var rows: ScatteredRows?
 
   /// Makes one rank's side.
   public init(
@@ -37,6 +40,44 @@ public struct Exchange: Sendable {
     self.sends = sends
     self.receives = receives
   }
+
+  /// Makes one rank's side, of rows that lie apart.
+  public init(kind: OpKind, group: Mesh.Group, members: [Int], rows: ScatteredRows) {
+    self.init(kind: kind, group: group, members: members, sends: [], receives: [])
+    self.rows = rows
+  }
+}
+
+/// Rows of one place, to be moved to rows of another member's without a copy in between.
+public struct ScatteredRows: Sendable {
+  /// Elements of a row, of 4 bytes each.
+  public var width: Int
+  /// What rows are sent from.
+  public var x: Memory
+  /// The rows sent, indices, those to the first member first.
+  public var rows: Memory
+  /// How many of them go to each member.
+  public var sent: [Int]
+  /// What rows are received into.
+  public var result: Memory
+  /// The rows they go to, indices, those from the first member first; nil for one after the other.
+  public var places: Memory?
+  /// How many come from each member.
+  public var received: [Int]
+
+  /// Describes rows.
+  public init(
+    width: Int, x: Memory, rows: Memory, sent: [Int], result: Memory, places: Memory?,
+    received: [Int]
+  ) {
+    self.width = width
+    self.x = x
+    self.rows = rows
+    self.sent = sent
+    self.result = result
+    self.places = places
+    self.received = received
+  }
 }
 
 /// Something that moves bytes between the ranks of a pool.
@@ -44,6 +85,9 @@ public struct Exchange: Sendable {
 /// Posts of one rank complete in order. Blocks posted must stay as they are until the post is
 /// complete, except those of `send`.
 public protocol Transport {
+  /// Whether exchanges may say which rows to move rather than blocks of them.
+  var movesRows: Bool { get }
+
   /// Takes a rank's request.
   ///
   /// - Returns: the ranks of this process whose latest request is now complete; the poster is
@@ -61,6 +105,9 @@ public protocol Transport {
 }
 
 extension Transport {
+  /// Most transports move blocks.
+  public var movesRows: Bool { false }
+
   /// Without other processes nothing completes by waiting.
   public mutating func wait() throws(BackendError) -> [Int] { [] }
 

@@ -7,12 +7,16 @@ extension Compiler {
   @Sendable static func assignStreams(_ compilation: inout Compilation) throws(Diagnostics) {
     for pool in compilation.pools.indices {
       for index in compilation.pools[pool].functions.indices {
-        compilation.pools[pool].functions[index].streams =
-          compilation.pools[pool].functions[index].function.operations.map { operation in
-            let isLocal = operation.attributes.text("algorithm") == "local"
-            return operation.kind.isCollective && !isLocal ? .communication : .compute
-          }
+        compilation.pools[pool].functions[index].streams = streams(
+          of: compilation.pools[pool].functions[index])
       }
+    }
+  }
+
+  static func streams(of sharded: ShardedFunction) -> [ShardedFunction.Stream] {
+    sharded.function.operations.map { operation in
+      let isLocal = operation.attributes.text("algorithm") == "local"
+      return operation.kind.isCollective && !isLocal ? .communication : .compute
     }
   }
 }

@@ -4,16 +4,16 @@ internal import EPPlan
 
 extension Compiler {
   /// Makes every operation wait for what it reads, and for what still uses the place it writes,
-  /// wherever that runs on the other stream. Waits that follow from others are left out.
+  /// wherever that runs on the other stream. Without a schedule an operation waits for all before it:
+  /// nothing overlaps, which is how such functions are priced. Waits that follow from others are left
+  /// out.
   @Sendable static func insertWaits(_ compilation: inout Compilation) throws(Diagnostics) {
     for pool in compilation.pools.indices {
-      for index in compilation.pools[pool].functions.indices {
-        insertWaits(&compilation.pools[pool].functions[index])
-      }
+      compilation.pools[pool].insertWaits()
     }
   }
 
-  static func insertWaits(_ sharded: inout ShardedFunction) {
+  static func insertWaits(_ sharded: inout ShardedFunction, isSerial: Bool = false) {
     let operations = sharded.function.operations
     var writer: [Int: Int] = [:]
     var touches = Array(repeating: [Int](), count: sharded.function.values.count)
@@ -25,7 +25,7 @@ extension Compiler {
     for (place, number) in sharded.issueOrder.enumerated() {
       let operation = operations[number]
       position[number] = place
-      var needed: Set<Int> = []
+      var needed: Set<Int> = isSerial && place > 0 ? [sharded.issueOrder[place - 1]] : []
       for operand in operation.operands {
         guard case .value(let value) = operand.reference else { continue }
         if let earlier = writer[value] { needed.insert(earlier) }
@@ -33,7 +33,7 @@ extension Compiler {
       }
       for value in operation.results {
         writer[value] = number
-        for other in touches.indices
+        for other in sharded.buffers.indices
         where other != value && sharded.buffers[other].overlaps(sharded.buffers[value]) {
           needed.formUnion(touches[other])
         }
@@ -57,6 +57,14 @@ extension Compiler {
       sharded.waits[number].sort()
       done[number] = known
       last[stream] = number
+    }
+  }
+}
+
+extension Pool {
+  mutating func insertWaits() {
+    for index in functions.indices {
+      Compiler.insertWaits(&functions[index], isSerial: functions[index].schedule == nil)
     }
   }
 }

@@ -1,3 +1,4 @@
+public import EPCost
 public import EPIR
 public import EPModel
 public import EPPlan
@@ -99,5 +100,20 @@ public struct PoolSketcher: Sendable {
     var function = pool.functions[index]
     function.routedCapacity = routedCapacity
     return Compiler.pack(function, in: pool).reduce(0) { max($0, $1.end) }
+  }
+}
+
+extension Pool {
+  /// A sketch whose steps run in one of the ways that were priced: with the streams, schedules and
+  /// waits that the compiler would give them, and no places in memory.
+  public func running(_ plan: OverlapPlan) -> Pool {
+    var pool = self
+    pool.microBatches = plan.microBatches
+    for index in pool.functions.indices {
+      pool.functions[index].streams = Compiler.streams(of: pool.functions[index])
+      pool.functions[index].schedule = plan.schedules[index]
+    }
+    pool.insertWaits()
+    return pool
   }
 }

@@ -1,6 +1,7 @@
 public import EPBackend
 internal import EPModel
 public import EPPlan
+public import EPRuntime
 
 /// Whether a backend does what docs/ops.md says: every operation against the reference, whole plans
 /// against the unsharded model, and what must be refused.
@@ -91,13 +92,19 @@ public struct Conformance: Sendable {
     self.filter = filter
   }
 
+  /// Runs a plan on several processes: all of them with the same weights and requests, and nil where
+  /// they are not as many as the plan takes.
+  public typealias Runner = (Plan, WeightStore, GenerationRequest) throws -> GenerationResult?
+
   /// Runs everything on a device.
   ///
   /// - Parameters:
   ///   - programs: the device as one that runs whole programs, if it is such a one too.
+  ///   - runner: what runs plans over processes; the device runs them in this one without it.
   ///   - observe: sees each row as soon as it is there.
   public func run<D: Device>(
-    _ device: D, precision: Precision, programs: D? = nil, observe: (Row) -> Void = { _ in }
+    _ device: D, precision: Precision, programs: D? = nil, runner: Runner? = nil,
+    observe: (Row) -> Void = { _ in }
   ) -> [Row] {
     var rows: [Row] = []
     func add(_ row: Row) {
@@ -112,7 +119,7 @@ public struct Conformance: Sendable {
     }
     if isWanted("events", Ordering.name) { add(Ordering.row(device)) }
     for sample in SampleRun.all where isWanted(sample.group, sample.name) {
-      add(sample.row(device, precision))
+      add(sample.row(device, precision, runner))
     }
     if let programs {
       for sample in SampleRun.all where isWanted("programs", sample.name) {
@@ -125,14 +132,13 @@ public struct Conformance: Sendable {
     return rows
   }
 
-  /// Runs plans over several processes, each of which calls this: what a transport is to do. Plans of
-  /// other numbers of ranks are unsupported.
-  public func run<D: Device>(
-    _ device: D, precision: Precision, processes: (Plan) -> (any ProcessGroup)?,
-    observe: (Row) -> Void
+  /// Runs plans alone over several processes, each of which calls this: what a transport is to do. What
+  /// they make is compared with the device's in one process.
+  public func plans<D: Device>(
+    _ device: D, precision: Precision, runner: @escaping Runner, observe: (Row) -> Void
   ) -> [Row] {
     SampleRun.all.filter { isWanted($0.group, $0.name) }.map { sample in
-      let row = sample.row(device, precision, processes: processes)
+      let row = sample.row(device, precision, runner)
       observe(row)
       return row
     }

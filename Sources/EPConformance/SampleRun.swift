@@ -73,10 +73,9 @@ struct SampleRun: Sendable {
   static let request = GenerationRequest(
     prompts: [[3, 14, 15, 92, 65, 35, 8], [27, 18, 28], [1, 61, 80]], count: 5, kept: .logits)
 
-  /// - Parameter processes: those that run the plan together; nil where they are not as many as it takes.
+  /// - Parameter runner: what runs the plan; the device itself without it.
   func row<D: Device>(
-    _ device: D, _ precision: Conformance.Precision,
-    processes: (Plan) -> (any ProcessGroup)? = { _ in SingleProcess() }
+    _ device: D, _ precision: Conformance.Precision, _ runner: Conformance.Runner? = nil
   ) -> Conformance.Row {
     let bound = precision.logitsBound
     let (group, name) = (device.runsPrograms ? "programs" : self.group, self.name)
@@ -86,7 +85,13 @@ struct SampleRun: Sendable {
     do {
       let program = program()
       let plan = try SampleRun.plan(program, pools, redundant: redundant, overlap: overlap)
-      guard let group = processes(plan) else {
+      let made =
+        if let runner {
+          try runner(plan, WeightStore(SampleRun.weights, for: plan), SampleRun.request)
+        } else {
+          try SampleRun.run(plan, device)
+        }
+      guard let made else {
         let ranks = plan.pools.reduce(0) { $0 + $1.mesh.ranks }
         return row(.unsupported("it takes \(ranks) process(es)"))
       }
@@ -94,7 +99,6 @@ struct SampleRun: Sendable {
       let wanted =
         isAgainstReference
         ? try SampleRun.run(single, ReferenceDevice()) : try SampleRun.run(single, device)
-      let made = try SampleRun.run(plan, device, group)
       let error =
         zip(made.prompts, wanted.prompts).map { own, other in
           SampleRun.normalisedError(own.prefillLogits, other.prefillLogits)
@@ -109,11 +113,10 @@ struct SampleRun: Sendable {
     } catch { return row(.failed("\(error)")) }
   }
 
-  static func run<D: Device>(
-    _ plan: Plan, _ device: D, _ processes: any ProcessGroup = SingleProcess()
-  ) throws -> GenerationResult {
-    let store = try WeightStore(.synthetic(seed: 7), for: plan)
-    return try PlanSession(plan, weights: store, device: device, processes: processes)
+  private static let weights = WeightSource.synthetic(seed: 7)
+
+  static func run<D: Device>(_ plan: Plan, _ device: D) throws -> GenerationResult {
+    try PlanSession(plan, weights: WeightStore(weights, for: plan), device: device)
       .generate(request)
   }
 

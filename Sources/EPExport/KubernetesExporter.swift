@@ -49,6 +49,13 @@ struct KubernetesExporter {
         "manifest.yaml",
         "# \(plan.model.name), \(bundle.version)\n" + manifests.joined(separator: "---\n")))
     bundle.remark(on: plan, request, shapes: shapes)
+    for shape in shapes {
+      if engine == .sglang {
+        SGLangExporter(plan: plan, request: request).remark(shape, &bundle)
+      } else {
+        VLLMExporter(plan: plan, request: request).remark(shape, &bundle)
+      }
+    }
     remark(&bundle)
     return bundle
   }

@@ -171,36 +171,21 @@ struct SGLangExporter {
 
   /// The router over all instances; nil where there is one that does everything.
   private func router(_ instances: [EngineInstance]) -> LaunchCommand? {
-    func url(_ instance: EngineInstance) -> String {
-      "http://\(instance.hosts[0]):\(SGLangExporter.port(instance))"
-    }
-    guard instances.count > 1 else { return nil }
-    var command = LaunchCommand(
-      name: "router", summary: "the router, on any host", host: "",
-      program: ["python3", "-m", "sglang_router.launch_router"])
-    command.add("--host", "0.0.0.0")
-    command.add("--port", 8000)
-    command.add("--policy", "cache_aware")
-    if plan.pools.count > 1 {
-      command.add("--pd-disaggregation")
-      for instance in instances {
-        let isPrefill = instance.shape.role == .prefill
-        command.arguments.append(
-          LaunchCommand.Argument(
-            flag: isPrefill ? "--prefill" : "--decode",
-            values: [url(instance)]
-              + (isPrefill ? [String(SGLangExporter.bootstrapPort(instance))] : [])))
-      }
-    } else {
-      command.arguments.append(
-        LaunchCommand.Argument(flag: "--worker-urls", values: instances.map(url)))
-    }
-    return command
+    RouterCommand(
+      program: ["python3", "-m", "sglang_router.launch_router"],
+      summary: "the router, on any host", disaggregation: "--pd-disaggregation"
+    ).command(
+      over: instances.map { instance in
+        let role = instance.shape.role
+        return RouterCommand.Worker(
+          role: role, url: "http://\(instance.hosts[0]):\(SGLangExporter.port(instance))",
+          bootstrapPort: role == .prefill ? SGLangExporter.bootstrapPort(instance) : nil)
+      })
   }
 
   // MARK: What cannot be said
 
-  private func remark(_ shape: PoolShape, _ bundle: inout ExportBundle) {
+  func remark(_ shape: PoolShape, _ bundle: inout ExportBundle) {
     let role = shape.role.rawValue
     if shape.dp > 1 && shape.tp > 1 && shape.denseLayers > 0 {
       bundle.remarks.append(

@@ -14,22 +14,44 @@ struct VLLMExporter {
     var bundle = ExportBundle(
       .vllm, version: "vLLM \(Engine.vllm.version)", model: plan.model.name)
     let shapes = plan.shapes
+    var instances: [EngineInstance] = []
     for shape in shapes {
       for instance in try EngineInstance.all(shape, request) {
+        instances.append(instance)
         for node in 0..<shape.nodes { bundle.commands.append(command(instance, node: node)) }
       }
     }
+    if let router = router(instances) { bundle.commands.append(router) }
     bundle.remark(on: plan, request, shapes: shapes)
     for shape in shapes { remark(shape, &bundle) }
-    if plan.pools.count > 1 || shapes.contains(where: { $0.instances > 1 }) {
+    if instances.count > 1 {
       bundle.remarks.append(
         ExportBundle.Remark(
           "router",
-          "vLLM brings no router for its instances; 'epc export --to kubernetes --engine vllm' "
-            + "labels pods for llm-d's"))
+          "it is a package of its own, vllm-router \(FlagSchema.vllmRouterVersion); 'epc export --to "
+            + "kubernetes --engine vllm' labels pods for llm-d's instead"))
     }
-    try bundle.requireFlags { _ in .vllm }
+    try bundle.requireFlags { $0.name == "router" ? .vllmRouter : .vllm }
     return bundle
+  }
+
+  /// The router over all instances; nil where there is one that does everything.
+  private func router(_ instances: [EngineInstance]) -> LaunchCommand? {
+    let isMooncake = request.transfer == .mooncake
+    var router = RouterCommand(
+      program: ["vllm-router"],
+      summary: "the router, on any host: vllm-router \(FlagSchema.vllmRouterVersion)",
+      disaggregation: "--vllm-pd-disaggregation"
+    ).command(
+      over: instances.map { instance in
+        let role = instance.shape.role
+        return RouterCommand.Worker(
+          role: role, url: "http://\(instance.hosts[0]):\(VLLMExporter.port(instance))",
+          bootstrapPort: role == .prefill && isMooncake
+            ? VLLMExporter.bootstrapPort(instance) : nil)
+      })
+    if plan.pools.count > 1 { router?.add("--kv-connector", request.transfer.rawValue) }
+    return router
   }
 
   /// The command of one node.
@@ -52,6 +74,8 @@ struct VLLMExporter {
 
   static func port(_ instance: EngineInstance) -> Int { 8_200 + 10 * instance.device }
 
+  static func bootstrapPort(_ instance: EngineInstance) -> Int { 8_998 + 100 * instance.device }
+
   /// Data groups of a node, where groups do not cross nodes.
   static func groupsPerNode(_ shape: PoolShape) -> Int {
     shape.nodes == 1 ? shape.dp : shape.devicesPerNode / (shape.pp * shape.tp)
@@ -64,6 +88,9 @@ struct VLLMExporter {
     if plan.pools.count > 1 && request.transfer == .nixl {
       command.set("VLLM_NIXL_SIDE_CHANNEL_HOST", instance.hosts[node])
       command.set("VLLM_NIXL_SIDE_CHANNEL_PORT", String(5_600 + 100 * instance.device))
+    }
+    if plan.pools.count > 1 && request.transfer == .mooncake && shape.role == .prefill {
+      command.set("VLLM_MOONCAKE_BOOTSTRAP_PORT", String(VLLMExporter.bootstrapPort(instance)))
     }
     if shape.pp > 1 {
       command.set(
@@ -165,7 +192,7 @@ struct VLLMExporter {
 
   // MARK: What cannot be said
 
-  private func remark(_ shape: PoolShape, _ bundle: inout ExportBundle) {
+  func remark(_ shape: PoolShape, _ bundle: inout ExportBundle) {
     let role = shape.role.rawValue
     let locations = ExpertLocations(plan.pools[shape.index])
     if shape.experts > 0 && (shape.redundant > 0 || !locations.areInOrder) {

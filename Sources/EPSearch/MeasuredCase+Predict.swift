@@ -6,12 +6,23 @@ internal import EPPlacement
 internal import EPPlan
 
 extension MeasuredCase {
-  /// What the cost model says of the case: tokens a second and device, with an interval, or a ratio.
+  /// What the cost model says of a case.
+  public struct Prediction {
+    /// Tokens a second and device, with an interval, or a ratio.
+    public var figure: Figure
+    /// The steps that a throughput comes from, each in a pool that runs them as they were priced; empty
+    /// for a ratio.
+    public var steps: [StepEstimator] = []
+    /// Tokens a second and device if those steps take so many seconds.
+    public var rate: (_ seconds: [Double]) -> Double = { _ in 0 }
+  }
+
+  /// What the cost model says of the case.
   public func predicted(
     _ program: ModelProgram, on cost: CostModel
-  ) throws(Diagnostics) -> Figure {
+  ) throws(Diagnostics) -> Prediction {
     switch phase {
-    case .balancedness: return try balancedness(program)
+    case .balancedness: return Prediction(figure: try balancedness(program))
     case .prefill, .decode: return try step(program, cost)
     case .aggregated: return try aggregated(program, cost)
     case nil: throw Diagnostics("case-file", "\(id) is of no known phase")
@@ -93,7 +104,9 @@ extension MeasuredCase {
       precision: tables.problem.program.precision, attention: try format("attention") ?? .bf16)
   }
 
-  private func step(_ program: ModelProgram, _ cost: CostModel) throws(Diagnostics) -> Figure {
+  private func step(
+    _ program: ModelProgram, _ cost: CostModel
+  ) throws(Diagnostics) -> Prediction {
     let mesh = try mesh()
     let drafts = try size("drafts") ?? 0
     let tables = try SearchTables(try problem(program, cost, mesh: mesh))
@@ -123,11 +136,13 @@ extension MeasuredCase {
     }
     estimator.draftPasses = drafts
     // Engines that were measured give exchanges what DeepSeek's profiles show.
-    let estimate = estimator.poolEstimate(
-      overlap: overlap, multiprocessors: [Contention().exchangeMultiprocessors])
-    let rate = estimate.throughput
-    if isPrefill { return rate }
-    return rate.scaled(by: Double(text("gained")) ?? 1)
+    let plan = estimator.overlapPlan(
+      overlap, multiprocessors: [Contention().exchangeMultiprocessors])
+    let estimate = estimator.poolEstimate(of: plan)
+    let gained = isPrefill ? 1 : Double(text("gained")) ?? 1
+    return Prediction(
+      figure: estimate.throughput.scaled(by: gained), steps: [estimator.running(plan)]
+    ) { estimate.tokensPerDevice * gained / $0[0] }
   }
 
   /// How far an engine's own choice of batches and chunks may put it from the best one, 90 times out
@@ -135,8 +150,9 @@ extension MeasuredCase {
   private static let schedulingSpread = 1.4
 
   /// The most that the devices make, over batches and chunks.
-  private func aggregated(_ program: ModelProgram, _ cost: CostModel) throws(Diagnostics) -> Figure
-  {
+  private func aggregated(
+    _ program: ModelProgram, _ cost: CostModel
+  ) throws(Diagnostics) -> Prediction {
     let mesh = try mesh()
     var problem = try problem(program, cost, mesh: mesh)
     problem.space.drafts = [0]
@@ -152,7 +168,7 @@ extension MeasuredCase {
     for isLowLatency in mesh.ep > 1 ? [true, false] : [false] {
       var shape = try shape(.unified, mesh, tables, drafts: 0)
       shape.isLowLatency = isLowLatency
-      var explorer = PoolExplorer(evaluator, margin: 1)
+      var explorer = PoolExplorer(evaluator)
       explorer.explore(shape)
       var refinement = Refinement(tables: tables, evaluators: [evaluator])
       let fastest = refinement.least(explorer.points) { -$0.requestRate }
@@ -161,11 +177,48 @@ extension MeasuredCase {
     guard let best, let estimate = evaluator.estimate(best) else {
       throw Diagnostics("case-file", "\(id): nothing fits")
     }
-    let rate = best.requestRate * Double(problem.outputLength) / Double(mesh.ranks)
+    let outputs = Double(problem.outputLength) / Double(mesh.ranks)
+    let rate = best.requestRate * outputs
     var figure = Figure(
       rate, unit: .perSecond, provenance: estimate.step.provenance, source: estimate.step.source)
     figure.lower = rate * estimate.step.value / estimate.step.upper
     figure.upper = rate * estimate.step.value / estimate.step.lower
-    return figure.widened(by: Self.schedulingSpread)
+    return Prediction(
+      figure: figure.widened(by: Self.schedulingSpread), steps: evaluator.steps(of: best)
+    ) { seconds in
+      evaluator.unifiedPoint(best, plain: seconds[0], full: seconds[1]).requestRate * outputs
+    }
+  }
+}
+
+extension StepEstimator {
+  /// The same step in a pool that runs it so.
+  fileprivate func running(_ plan: OverlapPlan) -> StepEstimator {
+    var estimator = self
+    estimator.pool = pool.running(plan)
+    return estimator
+  }
+}
+
+extension PoolEvaluator {
+  /// The steps of a unified pool's point, each in a pool that runs it in the fastest way: decoding
+  /// alone, and beside a chunk of prompts.
+  fileprivate func steps(of point: PoolPoint) -> [StepEstimator] {
+    guard let pool = sketch(point.shape) else { return [] }
+    var estimator = estimator(point.shape, pool)
+    return [
+      decodeStep(point.shape, point.sequences),
+      mixedStep(point.shape, point.sequences, point.promptTokens),
+    ].map { step in
+      estimator.step = step
+      return estimator.running(estimator.overlapPlan(seconds(point.shape, step)?.overlap ?? .auto))
+    }
+  }
+
+  /// A unified pool's point if its steps take other times.
+  fileprivate func unifiedPoint(_ point: PoolPoint, plain: Double, full: Double) -> PoolPoint {
+    unifiedPoint(
+      point.shape, sequences: point.sequences, chunk: point.promptTokens, plain: plain, full: full,
+      overlap: point.overlap)
   }
 }

@@ -12,6 +12,9 @@ extension PoolEvaluator {
     case bound
     /// With what steps take.
     case exact
+    /// With what steps take at most, one operation after the other: no figure of the point itself is
+    /// worse.
+    case most
   }
 
   private func seconds(
@@ -21,6 +24,7 @@ extension PoolEvaluator {
     case .rough: roughSeconds(shape, step).map { ($0, .auto) }
     case .bound: leastSeconds(shape, step).map { ($0, .auto) }
     case .exact: seconds(shape, step)
+    case .most: mostSeconds(shape, step).map { ($0, .auto) }
     }
   }
 
@@ -82,19 +86,19 @@ extension PoolEvaluator {
       full: max(plain, alone) * monotony, overlap: .auto)
   }
 
-  private func decodeStep(_ shape: PoolShape, _ sequences: Int) -> StepShape {
+  func decodeStep(_ shape: PoolShape, _ sequences: Int) -> StepShape {
     StepShape(
       sequences: Double(sequences), drafts: shape.drafts, context: Double(problem.decodeContext),
       promptTokens: 0, length: 1, read: 1)
   }
 
-  private func mixedStep(_ shape: PoolShape, _ sequences: Int, _ chunk: Int) -> StepShape {
+  func mixedStep(_ shape: PoolShape, _ sequences: Int, _ chunk: Int) -> StepShape {
     StepShape(
       sequences: Double(sequences), drafts: shape.drafts, context: Double(problem.decodeContext),
       promptTokens: Double(chunk), length: Double(problem.promptLength), read: problem.tokensRead)
   }
 
-  private func unifiedPoint(
+  func unifiedPoint(
     _ shape: PoolShape, sequences: Int, chunk: Int, plain: Double, full: Double,
     overlap: OverlapChoice
   ) -> PoolPoint {

@@ -259,6 +259,11 @@ final class PoolEvaluator {
     return oneBatch(step, pricer)?.rough ?? leastSeconds(shape, step)
   }
 
+  /// Seconds that a step takes at most, one operation after the other; nil where no kernels allow it.
+  func mostSeconds(_ shape: PoolShape, _ step: StepShape) -> Double? {
+    pricer(shape).flatMap { oneBatch(step, $0) }?.serial
+  }
+
   private func oneBatch(_ step: StepShape, _ pricer: StepPricer) -> StepPricer.OneBatch? {
     if let known = current?.ones[step] { return known }
     let made = pricer.oneBatch(step)

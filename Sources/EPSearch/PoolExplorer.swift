@@ -9,19 +9,17 @@ internal import EPPlan
 /// Branch and bound over boxes of sizes: a step does not get shorter with more sequences or tokens
 /// (`monotony` allows for what blended tables lack of that), so the smallest sizes of a box bound the
 /// time of all in it and the largest ones what they deliver. Points are worked out with what their
-/// steps take at least; one goes, or a box of them, when another point is better even were its own
-/// steps longer by the margin.
+/// steps take at least; one goes, or a box of them, when another point is as good even with what its
+/// steps take at most.
 struct PoolExplorer {
   let evaluator: PoolEvaluator
-  /// Points at their best of which none is at least as good as another in both respects.
+  /// Points at their worst of which none is at least as good as another in both respects.
   private(set) var front = Front()
   private var kept: [PoolPoint] = []
   private var early: [PoolPoint] = []
   private var earliest = Double.infinity
   /// Points worked out.
   private(set) var evaluations = 0
-  /// By how much a step may be longer than its bound.
-  let margin: Double
   /// What separate pools do, by seconds between tokens and requests a second of the whole cluster.
   /// What a unified pool does less well is of interest only as long as it may be the best one.
   var rivals = Front()
@@ -33,10 +31,7 @@ struct PoolExplorer {
 
   private var problem: SearchProblem { evaluator.problem }
 
-  init(_ evaluator: PoolEvaluator, margin: Double) {
-    self.evaluator = evaluator
-    self.margin = margin
-  }
+  init(_ evaluator: PoolEvaluator) { self.evaluator = evaluator }
 
   /// The points that may be on the front once they are worked out exactly.
   var points: [PoolPoint] {
@@ -45,7 +40,7 @@ struct PoolExplorer {
 
   /// The points whose first token may come earliest, whatever the limit.
   var earliestPoints: [PoolPoint] {
-    early.filter { $0.timeToFirstToken <= earliest * (1 + margin) }
+    early.filter { $0.timeToFirstToken <= earliest }
   }
 
   /// Takes all points of a shape into account.
@@ -90,7 +85,7 @@ struct PoolExplorer {
       }
       if isOpen(least) {
         least = evaluator.decodePoint(shape, sequences: sequences, depth: .bound) ?? least
-        take(least)
+        take(least, evaluator.decodePoint(shape, sequences: sequences, depth: .most))
       }
       if box.count == 1 { continue }
       let largest = Double(sizes[box.upperBound]) / Double(sequences)
@@ -119,8 +114,9 @@ struct PoolExplorer {
       }
       if isOpen(least) || isEarly(least) {
         least = evaluator.prefillPoint(shape, tokens: tokens, depth: .bound) ?? least
-        note(least)
-        take(least)
+        let most = evaluator.prefillPoint(shape, tokens: tokens, depth: .most)
+        note(least, most)
+        take(least, most)
       }
       if box.count == 1 { continue }
       let largest = Double(sizes[box.upperBound])
@@ -141,7 +137,7 @@ struct PoolExplorer {
 
   /// Whether no first token is known to come sooner.
   private func isEarly(_ point: PoolPoint) -> Bool {
-    point.timeToFirstToken <= earliest * (1 + margin)
+    point.timeToFirstToken <= earliest
   }
 
   /// Whether separate pools do better than a unified one that good at best, and fill all rows so.
@@ -151,19 +147,19 @@ struct PoolExplorer {
 
   /// Whether a point that good at best may be one to keep.
   private func isOpen(cost: Double, gain: Double) -> Bool {
-    let slack = 1 + margin
-    return !front.dominates(cost: cost / slack * (1 - 1e-12), gain: gain * slack)
+    // A point that is known exactly does not stand in its own way.
+    !front.dominates(cost: cost * (1 - 1e-12), gain: gain * (1 + 1e-12))
   }
 
-  private mutating func take(_ point: PoolPoint) {
-    let (cost, gain) = (point.cost(problem), point.gain(problem))
-    if isOpen(cost: cost, gain: gain) { kept.append(point) }
-    front.insert(point, cost: cost, gain: gain)
+  /// Takes a point into account, at its best and at its worst.
+  private mutating func take(_ point: PoolPoint, _ most: PoolPoint?) {
+    if isOpen(point) { kept.append(point) }
+    if let most { front.insert(most, cost: most.cost(problem), gain: most.gain(problem)) }
   }
 
-  private mutating func note(_ point: PoolPoint) {
+  private mutating func note(_ point: PoolPoint, _ most: PoolPoint?) {
     if !isEarly(point) { return }
-    earliest = min(earliest, point.timeToFirstToken)
+    if let most { earliest = min(earliest, most.timeToFirstToken) }
     early.append(point)
   }
 
@@ -196,7 +192,9 @@ struct PoolExplorer {
       if isOpen(unified: least) {
         // Memory is dearer to work out than a bound on time: only where it matters.
         if !evaluator.fits(shape, sequences: sequences, promptTokens: chunk) { continue }
-        take(unified: least)
+        take(
+          unified: least,
+          evaluator.unifiedPoint(shape, sequences: sequences, chunk: chunk, depth: .most))
       }
       if box.sequences.count == 1 && box.chunks.count == 1 { continue }
       if prunes(unified: least, sizes[box.sequences.upperBound], chunks[box.chunks.upperBound]) {
@@ -223,12 +221,12 @@ struct PoolExplorer {
     return isOpen(point)
   }
 
-  private mutating func take(unified point: PoolPoint) {
+  private mutating func take(unified point: PoolPoint, _ most: PoolPoint?) {
     if point.requestRate <= 0 { return }
-    note(point)
-    if point.timeToFirstToken <= problem.timeToFirstToken {
-      take(point)
-    }
+    let limit = problem.timeToFirstToken
+    note(point, most)
+    if point.timeToFirstToken > limit { return }
+    take(point, most.flatMap { $0.requestRate > 0 && $0.timeToFirstToken <= limit ? $0 : nil })
   }
 
   /// Whether nothing in a box above a point can be of use: by its time for a token, by the prompts
@@ -254,9 +252,8 @@ struct PoolExplorer {
     if prunes(cost: cost, gain: gain, limit: costLimit) { return true }
     if isBeaten(cost: step / gained, gain: gain) { return true }
     if !rivals.dominates(cost: step / gained, gain: gain) { return false }
-    // Rivals are exact; the best of one's own kind is only bounded.
-    let best = front.entries.last { $0.cost * (1 + margin) <= costLimit }?.gain ?? 0
-    return cost > costLimit || gain * (1 + margin) <= best
+    let best = front.entries.last { $0.cost <= costLimit }?.gain ?? 0
+    return cost > costLimit || gain <= best
   }
 
   private var costLimit: Double {

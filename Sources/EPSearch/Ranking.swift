@@ -5,10 +5,10 @@ struct Ranking {
   /// How many of the best are kept.
   static let count = 5
 
-  /// What tells rows apart: the pools' meshes, and how prompts are read.
+  /// What tells rows apart: the mesh of the pool that makes tokens, and whether it reads prompts.
   private struct Kind: Hashable {
-    var prefill: Mesh?
-    var decode: Mesh
+    var isUnified: Bool
+    var mesh: Mesh
   }
 
   private let problem: SearchProblem
@@ -37,7 +37,7 @@ struct Ranking {
     if deployment.requestRate <= 0 { return }
     enter(deployment)
     if !deployment.keeps(limitsOf: problem) { return }
-    let kind = Kind(prefill: deployment.prefill?.shape.mesh, decode: deployment.decode.shape.mesh)
+    let kind = Kind(isUnified: deployment.prefill == nil, mesh: deployment.decode.shape.mesh)
     if let known = byKind[kind], !deployment.isBetter(than: known, problem) { return }
     byKind[kind] = deployment
   }

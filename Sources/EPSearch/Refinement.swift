@@ -9,8 +9,6 @@ struct Refinement {
   let tables: SearchTables
   /// One for each thread.
   let evaluators: [PoolEvaluator]
-  /// The most that a step was longer than its bound, as a share of that.
-  private(set) var gap = 0.0
   private var exact: [PoolPoint: PoolPoint] = [:]
 
   init(tables: SearchTables, evaluators: [PoolEvaluator]) {
@@ -50,11 +48,6 @@ struct Refinement {
     for (point, made) in zip(points, results.withLock { $0 }) {
       guard let made else { continue }
       exact[point] = made
-      // Of a unified pool either step may be the longer one.
-      for (bound, seconds) in [(point.step, made.step), (point.promptStep, made.promptStep)]
-      where bound > 0 {
-        gap = max(gap, seconds / bound - 1)
-      }
     }
   }
 
@@ -72,6 +65,16 @@ struct Refinement {
     return now.filter {
       $0.isExact
         ? kept.contains($0) : !front.dominates(cost: $0.cost(problem), gain: $0.gain(problem))
+    }
+  }
+
+  /// The points that are only bounded, and may so be as good as this exact one in both respects.
+  func doubts(of point: PoolPoint, among points: [PoolPoint], _ problem: SearchProblem)
+    -> [PoolPoint]
+  {
+    let (cost, gain) = (point.cost(problem), point.gain(problem))
+    return points.filter {
+      !$0.isExact && $0.cost(problem) <= cost && $0.gain(problem) >= gain
     }
   }
 

@@ -24,6 +24,13 @@ public struct Search: Sendable {
     var variant: SearchTables.Variant
     /// Only pools with low-latency exchanges, or only others; both where nil.
     var isLowLatency: Bool?
+
+    /// Whether its points may take the place of that one.
+    func rivals(_ point: PoolPoint, tables: SearchTables) -> Bool {
+      if role != point.shape.role { return false }
+      return role == .unified
+        || devices == [point.devices] && variant == tables.variant(point.shape)
+    }
   }
 
   /// What separate pools do, which unified ones are compared with.
@@ -40,10 +47,6 @@ public struct Search: Sendable {
     var shapes = 0
   }
 
-  /// By how much steps may be longer than their bounds, as is assumed at first; where some step that
-  /// matters is longer still, the search begins anew with what it was.
-  static let margin = 0.35
-
   /// Searches. `progress` hears from any thread how many of how many parts are done.
   public func run(
     progress: @Sendable (Int, Int) -> Void = { _, _ in }
@@ -52,22 +55,17 @@ public struct Search: Sendable {
     let tables = try SearchTables(problem)
     // Each thread's own: kernels and calls recur.
     let evaluators = (0..<threads).map { _ in PoolEvaluator(tables) }
-    var margin = Search.margin
-    while true {
-      var refinement = Refinement(tables: tables, evaluators: evaluators)
-      let result = try run(tables, &refinement, margin: margin, progress: progress)
-      if refinement.gap <= margin { return result }
-      margin = refinement.gap * 1.1
-    }
+    var refinement = Refinement(tables: tables, evaluators: evaluators)
+    return try run(tables, &refinement, progress: progress)
   }
 
   private func run(
-    _ tables: SearchTables, _ refinement: inout Refinement, margin: Double,
+    _ tables: SearchTables, _ refinement: inout Refinement,
     progress: @Sendable (Int, Int) -> Void
   ) throws(Diagnostics) -> SearchResult {
     let (apart, unified) = (self.tasks(tables), unifiedTasks(tables))
     let count = apart.count + unified.count
-    var found = work(apart, refinement, Rivals(), margin: margin) { progress($0, count) }
+    var found = work(apart, refinement, Rivals()) { progress($0, count) }
     var rivals = Rivals()
     if problem.objective != .latency {
       let ranking = refine(apart, &found, &refinement)
@@ -80,7 +78,7 @@ public struct Search: Sendable {
         rivals.floor = last.yield(problem.objective)
       }
     }
-    found += work(unified, refinement, rivals, margin: margin) {
+    found += work(unified, refinement, rivals) {
       progress(apart.count + $0, count)
     }
     let tasks = apart + unified
@@ -102,7 +100,7 @@ public struct Search: Sendable {
 
   /// Works on tasks with all threads.
   private func work(
-    _ tasks: [Task], _ refinement: Refinement, _ rivals: Rivals, margin: Double,
+    _ tasks: [Task], _ refinement: Refinement, _ rivals: Rivals,
     progress: @Sendable (Int) -> Void
   ) -> [Found] {
     if tasks.isEmpty { return [] }
@@ -110,7 +108,7 @@ public struct Search: Sendable {
     let done = Atomic(0)
     refinement.forEach(tasks.map(\.variant)) { index, evaluator in
       let task = tasks[index]
-      var explorer = PoolExplorer(evaluator, margin: margin)
+      var explorer = PoolExplorer(evaluator)
       (explorer.rivals, explorer.floor) = (rivals.front, rivals.floor)
       let shapes = task.devices.flatMap { devices in
         evaluator.tables.shapes(task.role, devices: devices, variant: task.variant)
@@ -158,15 +156,26 @@ public struct Search: Sendable {
       var open: [PoolPoint] = []
       var seen: Set<PoolPoint> = []
       for deployment in ranking.best + ranking.front.map(\.1) {
-        for point in [deployment.prefill, deployment.decode].compactMap({ $0 })
-        where !point.isExact && seen.insert(point).inserted {
-          open.append(point)
+        for point in [deployment.prefill, deployment.decode].compactMap({ $0 }) {
+          var asked = [point]
+          if point.isExact {
+            // What betters it may be among what is not worked out.
+            asked = zip(tasks, found).filter { $0.0.rivals(point, tables: refinement.tables) }
+              .flatMap { refinement.doubts(of: point, among: $0.1.points, problem) }
+          }
+          open += asked.filter { !$0.isExact && seen.insert($0).inserted }
         }
       }
       if open.isEmpty { return ranking }
       refinement.work(out: open)
-      for index in found.indices {
+      for index in found.indices where tasks[index].role != .unified {
         found[index].points = refinement.front(found[index].points, problem)
+      }
+      // Unified pools of all kinds compete.
+      let unified = found.indices.filter { tasks[$0].role == .unified }
+      let kept = Set(refinement.front(unified.flatMap { found[$0].points }, problem))
+      for index in unified {
+        found[index].points = found[index].points.map { refinement[$0] }.filter(kept.contains)
       }
     }
   }

@@ -9,7 +9,8 @@ public import EPPlan
 public struct SearchResult: Sendable {
   /// What was asked.
   public var problem: SearchProblem
-  /// The best deployments that keep the limits, one for each pair of meshes, the best first.
+  /// The best deployments that keep the limits, one for each mesh of the pool that makes tokens, the best
+  /// first.
   public var best: [Deployment]
   /// Those that no other beats both for a user and for a device, slow ones for users first; the first
   /// token in time, tokens maybe not.

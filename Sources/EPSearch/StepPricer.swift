@@ -85,16 +85,11 @@ struct StepPricer {
   }
 
   private func bounds(_ cut: Cut) -> [(contention: Contention, seconds: Double)] {
-    // With one batch a bound leaves contention out.
-    let open = cut.count == 1 ? contentions.prefix(1) : contentions[...]
-    return open.map { ($0, bound(cut, $0)) }
+    contentions.map { ($0, bound(cut, $0)) }
   }
 
   /// The fastest over multiprocessors, if any is faster than `limit`.
   private func best(_ cut: Cut, below limit: Double = .infinity) -> Double {
-    if cut.count == 1 {
-      return contentions.reduce(.infinity) { min($0, scheduled(cut, $1)) }
-    }
     var least = Double.infinity
     for way in bounds(cut).sorted(by: { $0.seconds < $1.seconds })
     where way.seconds < min(least, limit) {

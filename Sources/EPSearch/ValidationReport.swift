@@ -2,16 +2,32 @@ public import EPCost
 
 /// Measured cases beside what the cost model says of them.
 public struct ValidationReport: Sendable {
+  /// What running a case on simulated devices comes to.
+  public struct Simulated: Sendable {
+    /// Tokens a second and device.
+    public var rate: Double
+    /// Mean over largest rows of expert ranks, as they were drawn.
+    public var balancedness: Double
+    /// Makes a result.
+    public init(rate: Double, balancedness: Double) {
+      self.rate = rate
+      self.balancedness = balancedness
+    }
+  }
+
   /// A case and its prediction.
   public struct Row: Sendable {
     /// The case.
     public var measured: MeasuredCase
     /// What the model says.
     public var predicted: Figure
+    /// What simulated devices come to; nil where they were not asked.
+    public var simulated: Simulated?
     /// Makes a row.
-    public init(measured: MeasuredCase, predicted: Figure) {
+    public init(measured: MeasuredCase, predicted: Figure, simulated: Simulated? = nil) {
       self.measured = measured
       self.predicted = predicted
+      self.simulated = simulated
     }
 
     /// Predicted over measured, less one.
@@ -37,11 +53,30 @@ public struct ValidationReport: Sendable {
 
   /// The tables, by name, as Markdown.
   public var sections: [(name: String, text: String)] {
-    [
+    var sections = [
       ("summary", summary), ("orders", orderTable), ("throughput", throughputTable),
-      ("balance", balanceTable),
-      ("excluded", excludedTable),
+      ("balance", balanceTable), ("excluded", excludedTable),
     ]
+    if rows.contains(where: { $0.simulated != nil }) {
+      sections.append(("simulation", simulationTable))
+    }
+    return sections
+  }
+
+  /// All throughputs, then those of each system, phase and kind of device.
+  private var groups: [(name: String, rows: [Row])] {
+    var groups = [(name: "all throughputs", rows: throughputs)]
+    for row in throughputs {
+      let name =
+        "\(row.measured.system), \(row.measured.phase?.rawValue ?? "") on "
+        + row.measured.hardware
+      if let known = groups.firstIndex(where: { $0.name == name }) {
+        groups[known].rows.append(row)
+      } else {
+        groups.append((name, [row]))
+      }
+    }
+    return groups
   }
 
   private static func percent(_ share: Double) -> String {
@@ -61,35 +96,46 @@ public struct ValidationReport: Sendable {
       text += "| \((Double(errors.filter { $0 <= 0.15 }.count) / count * 100).text(0)) % "
       text += "| \((Double(rows.filter(\.isCovered).count) / count * 100).text(0)) % |\n"
     }
-    line("all throughputs", throughputs)
+    for (name, rows) in groups.prefix(1) { line(name, rows) }
     line("of these not used in a fit", throughputs.filter { !$0.measured.isFitted })
-    var seen: [String] = []
-    for row in throughputs {
-      let group =
-        "\(row.measured.system), \(row.measured.phase?.rawValue ?? "") on "
-        + row.measured.hardware
-      if seen.contains(group) { continue }
-      seen.append(group)
-      line(
-        group,
-        throughputs.filter {
-          $0.measured.system == row.measured.system && $0.measured.phase == row.measured.phase
-            && $0.measured.hardware == row.measured.hardware
-        })
-    }
+    for (name, rows) in groups.dropFirst() { line(name, rows) }
     return text
   }
 
   private var throughputTable: String {
-    var text = "| case | system | configuration | predicted | 90 % | measured | error | fit |\n"
-    text += "|---|---|---|--:|--:|--:|--:|---|\n"
+    let isSimulated = throughputs.contains { $0.simulated != nil }
+    var text = "| case | system | configuration | predicted | 90 % | measured | error | fit |"
+    text += isSimulated ? " simulated | error | balance drawn |\n" : "\n"
+    text += "|---|---|---|--:|--:|--:|--:|---|" + (isSimulated ? "--:|--:|--:|\n" : "\n")
     for row in throughputs {
       text +=
         "| \(row.measured.id) | \(row.measured.system) | \(row.measured.phase?.rawValue ?? "") "
       text += "\(row.measured.label) | \(row.predicted.value.text(0)) "
       text += "| \(row.predicted.lower.text(0)) - \(row.predicted.upper.text(0)) "
       text += "| \(row.measured.value.text(0)) | \(Self.percent(row.error)) "
-      text += "| \(row.measured.isFitted ? "yes" : "no") |\n"
+      text += "| \(row.measured.isFitted ? "yes" : "no") |"
+      if let simulated = row.simulated {
+        text += " \(simulated.rate.text(0)) "
+        text += "| \(Self.percent(simulated.rate / row.measured.value - 1)) "
+        text += "| \(simulated.balancedness.text(2)) |"
+      }
+      text += "\n"
+    }
+    return text
+  }
+
+  /// Simulations of groups of cases beside estimates and measurements.
+  private var simulationTable: String {
+    var text = "| cases | count | simulated over predicted | median error, predicted "
+    text += "| median error, simulated |\n|---|--:|--:|--:|--:|\n"
+    for (name, rows) in groups {
+      let pairs = rows.compactMap { row in row.simulated.map { (row, $0.rate) } }
+      if pairs.isEmpty { continue }
+      let ratio = pairs.map { $1 / $0.predicted.value }.median
+      let errors = pairs.map { abs($1 / $0.measured.value - 1) }
+      text += "| \(name) | \(pairs.count) | \(ratio.text(3)) "
+      text += "| \((pairs.map { abs($0.0.error) }.median * 100).text(1)) % "
+      text += "| \((errors.median * 100).text(1)) % |\n"
     }
     return text
   }

@@ -1,5 +1,4 @@
 import EPBackend
-import EPBackendCPU
 import EPBackendMPI
 import EPIR
 import EPModel
@@ -14,7 +13,6 @@ struct ExchangeBenchmark {
   let topK: Int
   let rounds: Int
   private var transport: MPITransport
-  private let device = CPUDevice()
 
   init(library: MPILibrary, hidden: Int, experts: Int, topK: Int, rounds: Int) {
     self.library = library
@@ -59,13 +57,12 @@ struct ExchangeBenchmark {
       times[1].append(
         try timed { () throws(BackendError) in
           try meet(.dispatch, members, countBlocks(counts.memory), countBlocks(received.memory))
-          device.pack(
-            x.memory, width: hidden, rows: rows.memory, scales: nil, count: chosen.count,
-            to: out.memory)
-          try meet(.dispatch, members, blocks(out.memory, sent), blocks(into.memory, got))
-          device.unpack(
-            into.memory, width: hidden, places: order.memory, count: got.reduce(0, +),
-            to: ordered.memory)
+          try meet(
+            Exchange(
+              kind: .dispatch, group: .expert, members: members,
+              rows: ScatteredRows(
+                width: hidden, x: x.memory, rows: rows.memory, sent: sent, result: ordered.memory,
+                places: order.memory, received: got)))
         })
       // Plain, in the direction of combine.
       times[2].append(
@@ -74,10 +71,12 @@ struct ExchangeBenchmark {
         })
       times[3].append(
         try timed { () throws(BackendError) in
-          device.pack(
-            ordered.memory, width: hidden, rows: order.memory, scales: nil,
-            count: got.reduce(0, +), to: into.memory)
-          try meet(.combine, members, blocks(into.memory, got), blocks(out.memory, sent))
+          try meet(
+            Exchange(
+              kind: .combine, group: .expert, members: members,
+              rows: ScatteredRows(
+                width: hidden, x: ordered.memory, rows: order.memory, sent: got,
+                result: out.memory, places: nil, received: sent)))
         })
     }
     let medians = times.map { Int($0.sorted()[rounds / 2].rounded()) }
@@ -146,8 +145,11 @@ struct ExchangeBenchmark {
   private mutating func meet(
     _ kind: OpKind, _ members: [Int], _ sends: [Memory], _ receives: [Memory]
   ) throws(BackendError) {
-    let exchange = Exchange(
-      kind: kind, group: .expert, members: members, sends: sends, receives: receives)
+    try meet(
+      Exchange(kind: kind, group: .expert, members: members, sends: sends, receives: receives))
+  }
+
+  private mutating func meet(_ exchange: Exchange) throws(BackendError) {
     if try transport.post(.exchange(exchange), from: library.rank).isEmpty {
       _ = try transport.wait()
     }

@@ -32,7 +32,9 @@ struct Epc: ParsableCommand {
 /// Of several processes that fail alike, one should say so: `isQuiet` is for the others.
 func reporting(isQuiet: Bool = false, _ work: () throws(Diagnostics) -> Void) throws {
   do throws(Diagnostics) { try work() } catch {
-    if !isQuiet { Terminal.error(error.description) }
+    // Processes of a job that all fail alike leave the words to the first, and time for them: a launcher
+    // kills those that are left as soon as one has failed.
+    if isQuiet { sleep(2) } else { Terminal.error(error.description) }
     throw ExitCode(1)
   }
 }

@@ -1,19 +1,21 @@
 import EPBackend
-import EPBackendCPU
 import EPBackendMPI
 import EPIR
 import EPPlan
 import EPRuntime
 
+/// This process among those that mpirun started.
+enum MPIProcess {
+  /// Whether it is the first, as Open MPI says before MPI is started.
+  static var isFirst: Bool { (Terminal.environment["OMPI_COMM_WORLD_RANK"] ?? "0") == "0" }
+}
+
 /// A run in which every rank of the plan is an MPI process of its own.
-struct MPIRun {
+struct MPIRun<D: Device> {
   let plan: Plan
   let source: WeightSource
   let request: GenerationRequest
-  let device: CPUDevice
-
-  /// Whether this is the first of the processes, as Open MPI tells them before MPI is started.
-  static var isFirst: Bool { (Terminal.environment["OMPI_COMM_WORLD_RANK"] ?? "0") == "0" }
+  let device: D
 
   /// Runs the plan on all processes and returns the result on rank 0, nil on the others.
   ///

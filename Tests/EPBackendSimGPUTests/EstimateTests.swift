@@ -13,7 +13,11 @@ import Testing
       let simulation = try simulate(plan, options)
       for pool in simulation.pools {
         let ratio = pool.outcome.steps[0].seconds / pool.outcome.predicted
-        // Streams of a plan may run side by side, which the estimate with nothing overlapped does not.
+        if !pool.outcome.isScheduled {
+          #expect(abs(ratio - 1) < 0.02, "\(name): \(ratio)")
+          continue
+        }
+        // In order, each job starts as soon as it can: two layers end before their schedule does.
         #expect(ratio < 1.02, "\(name): \(ratio)")
         // The busier stream of the slowest stage bounds it from below.
         let estimate = pool.estimator.estimate()

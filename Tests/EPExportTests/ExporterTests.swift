@@ -85,8 +85,25 @@ import Testing
       value("--speculative-config", decode[0]) == #"{"method":"mtp","num_speculative_tokens":1}"#)
     #expect(value("--all2all-backend", bundle.commands[0]) == "deepep_high_throughput")
     #expect(value("--data-parallel-size-local", bundle.commands[0]) == "2")
-    // vLLM cannot be told where experts are: that is said, not dropped.
+    // vLLM cannot be told where experts are: that is said, not dropped, to pods neither.
     #expect(bundle.remarks.contains { $0.subject == "placement" })
+    let pods = try plan.exported(to: .kubernetes, engine: .vllm)
+    #expect(pods.remarks.contains { $0.subject == "placement" })
+  }
+
+  @Test func vLLMsRouterKnowsTheConnectorAndItsPorts() throws {
+    let plan = try LargeModels.v3Plan.get()
+    for (transfer, port) in [(ExportRequest.Transfer.nixl, []), (.mooncake, ["8998"])] {
+      let commands = try plan.exported(to: .vllm, ExportRequest(transfer: transfer)).commands
+      let router = try #require(commands.last)
+      #expect(
+        router.words == ["vllm-router", "--host", "0.0.0.0", "--port", "8000"]
+          + ["--policy", "cache_aware", "--vllm-pd-disaggregation", "--prefill"]
+          + ["http://node0:8200"] + port + ["--decode", "http://node4:8200", "--kv-connector"]
+          + [transfer.rawValue])
+      let variable = commands[0].environment.first { $0.name.contains("BOOTSTRAP") }
+      #expect(variable?.value == port.first)
+    }
   }
 
   @Test func aDataGroupOverNodesIsLaunchedByNodeRank() throws {

@@ -48,6 +48,8 @@ struct EngineFlagTests {
         ] {
           let bundle = try plan.exported(to: target, ExportRequest(twoBatches: overlap))
           for command in bundle.commands {
+            // Of vLLM's router there is no dump; the exporter checks its own table.
+            if command.name == "router" && target == .vllm { continue }
             let parser = try EngineFlags(command.name == "router" ? "sgl_router_flags.json" : file)
             #expect(parser.problems(of: command) == [], "\(target) \(command.name)")
           }

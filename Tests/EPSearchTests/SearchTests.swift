@@ -12,20 +12,31 @@ import Testing
     (.infinity, .infinity), (0.2, 0.006), (0.01, 0.0001),
   ]
 
+  /// The whole result, rows and front, is that of every deployment of a small space.
   @Test(arguments: [
-    (SearchProblem.Objective.throughput, 0), (.throughput, 1), (.throughput, 2), (.cost, 1),
-    (.latency, 1),
+    (SearchProblem.Objective.throughput, 0, SearchProblem.Disaggregation.auto),
+    (.throughput, 1, .auto), (.throughput, 1, .always), (.throughput, 1, .never),
+    (.throughput, 2, .auto), (.cost, 1, .auto), (.cost, 1, .always), (.cost, 1, .never),
+    (.latency, 1, .auto), (.latency, 1, .never),
   ])
-  func boundsLoseNothing(objective: SearchProblem.Objective, limit: Int) throws {
+  func boundsLoseNothing(
+    objective: SearchProblem.Objective, limit: Int, disaggregation: SearchProblem.Disaggregation
+  ) throws {
     var problem = try smallProblem()
     problem.objective = objective
+    problem.disaggregation = disaggregation
     (problem.timeToFirstToken, problem.timePerToken) = Self.limits[limit]
     let found = try Search(problem).run()
-    let whole = try BruteForce.points.get().deployments(of: problem)
+    let points = try BruteForce.points.get()
+    let rows = try points.rows(of: problem)
+    #expect(found.best.map { row($0, problem) } == rows.map { row($0, problem) })
+    #expect(found.best.isEmpty == (limit == 2))
+    #expect(limit == 2 || rows.count > 1)
+    let whole = try points.deployments(of: problem)
+    // What is best of all is a row, whatever rows leave out.
     let best = whole.filter { $0.keeps(limitsOf: problem) }
       .min { $0.isBetter(than: $1, problem) }
     #expect(found.best.first.map { score($0, problem) } == best.map { score($0, problem) })
-    #expect(found.best.isEmpty == (limit == 2))
     // Twice the limit is as far as fronts reach.
     let reach = 2 * problem.timePerToken
     func steps(_ deployments: [Deployment]) -> [String] {
@@ -39,6 +50,11 @@ import Testing
         #expect(point.isExact)
       }
     }
+  }
+
+  private func row(_ deployment: Deployment, _ problem: SearchProblem) -> String {
+    "\(deployment.decode.shape.mesh) \(deployment.decodeInstances) "
+      + "\(deployment.prefillInstances) \(score(deployment, problem))"
   }
 
   private func score(_ deployment: Deployment, _ problem: SearchProblem) -> String {
@@ -65,6 +81,7 @@ import Testing
         last = max(last, least.step)
         if index == points.count / 2, let exact = point(.exact) {
           #expect(exact.step >= least.step * (1 - 1e-9), "\(shape.mesh)")
+          #expect(exact.step <= (point(.most)?.step ?? .infinity) * (1 + 1e-9), "\(shape.mesh)")
         }
       }
     }

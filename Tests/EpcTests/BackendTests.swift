@@ -149,6 +149,11 @@ import Testing
       try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
     #expect(object["precision"] as? String == "bf16")
     #expect((object["rows"] as? [[String: Any]])?.first?["outcome"] as? String == "passed")
+    // A process for each rank of a plan.
+    let processes = try epc(["conformance", "--backend", "simgpu", "--only", "queries, both"])
+    #expect(processes.status == 0, "\(processes.errors)")
+    #expect(processes.output.contains("plans       grouped queries, both"))
+    #expect(processes.output.hasSuffix("simgpu: 1 passed, 0 unsupported, 0 failed\n"))
     let none = try epc(["conformance", "--only", "nonsense"])
     #expect(none.status == 1 && none.errors.contains("nothing has 'nonsense'"))
   }

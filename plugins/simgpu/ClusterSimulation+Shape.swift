@@ -21,12 +21,6 @@ public final class ShapedSteps {
     estimator = StepEstimator(
       plan.pools[index], precision: plan.model.precision, model: model,
       devicesPerNode: plan.cluster.devicesPerNode)
-    var options = options
-    // The first step fills pipelines and starts together; the second is one of many.
-    (options.steps, options.resampling, options.probedSteps) = (2, 0, 0)
-    options.probes = []
-    options.keepsTraffic = false
-    options.faults = FaultSchedule()
     self.options = options
   }
 
@@ -38,10 +32,7 @@ public final class ShapedSteps {
     if let seconds = known[shape] { return seconds }
     var estimator = estimator
     estimator.step = shape
-    let simulation = try PoolSimulation(estimator, options: options)
-    simulation.step()
-    simulation.step()
-    let seconds = simulation.outcome.steps[1].seconds
+    let seconds = try PoolSimulation.steadyStep(estimator, options: options).stepSeconds
     known[shape] = seconds
     return seconds
   }
@@ -51,5 +42,23 @@ public final class ShapedSteps {
     if count <= 8 { return max(count.rounded(.up), 1) }
     let octave = Double(sign: .plus, exponent: count.exponent - 3, significand: 1)
     return (count / octave).rounded(.up) * octave
+  }
+}
+
+extension PoolSimulation {
+  /// A step of a pool by the routing of some options, one of many: the first, which fills pipelines and
+  /// which all ranks start together, does not count.
+  public static func steadyStep(
+    _ estimator: StepEstimator, options: SimulationOptions
+  ) throws(Diagnostics) -> PoolOutcome {
+    var options = options
+    (options.steps, options.resampling, options.probedSteps) = (2, 0, 0)
+    options.probes = []
+    options.keepsTraffic = false
+    options.faults = FaultSchedule()
+    let simulation = try PoolSimulation(estimator, options: options)
+    simulation.step()
+    simulation.step()
+    return simulation.outcome
   }
 }

@@ -79,11 +79,13 @@ public struct PoolOutcome: Sendable {
   public var elapsed: Ticks = 0
   /// Jobs times ranks.
   public var events = 0
-  /// Seconds of a step by the plan's schedules, or where it has none by `epc estimate` with nothing
-  /// overlapped, for the loads' mean.
+  /// Seconds of a step alone by the plan's schedules and, of what has none, one operation after the
+  /// other: what `epc estimate` says of the plan.
   public var predicted = 0.0
-  /// Whether `predicted` is by schedules.
+  /// Whether schedules have a part in `predicted`.
   public var isScheduled = false
+  /// Whether steps follow each other through several stages.
+  public let isPipelined: Bool
   /// The share of the time that each rank's compute stream was in use.
   public var computeUse: [Double] = []
   /// The share that its communication stream was, waiting for peers included.
@@ -101,6 +103,7 @@ public struct PoolOutcome: Sendable {
 
   init(_ pool: Pool, stages: [StageProgram], keepsTraffic: Bool) {
     role = pool.role
+    isPipelined = pool.mesh.pp > 1
     places = []
     for stage in stages {
       var own: [Int] = []
@@ -129,6 +132,13 @@ public struct PoolOutcome: Sendable {
   public var stepSeconds: Double {
     let counted = steps.count > 1 ? steps.dropFirst() : steps[...]
     return counted.reduce(0) { $0 + $1.seconds } / Double(max(counted.count, 1))
+  }
+
+  /// What simulated steps take over what was predicted, less one. Predicted is a step alone, which
+  /// fills and drains a pipeline: there the first one counts.
+  public var deviation: Double {
+    let seconds = isPipelined ? steps.first?.seconds ?? 0 : stepSeconds
+    return predicted > 0 ? seconds / predicted - 1 : 0
   }
 
   /// Seconds of the step that so large a share of steps is no longer than.

@@ -67,13 +67,9 @@ public final class PoolSimulation {
     }
     draws = stages.map { Array(repeating: 0, count: $0.routings.count) }
     outcome = PoolOutcome(pool, stages: stages, keepsTraffic: keepsTraffic)
-    if pool.microBatches > 1 || pool.functions.contains(where: { $0.schedule != nil }) {
-      let slowest = stages.map(\.plannedSeconds).max() ?? 0
-      outcome.predicted = slowest * Double(lots + lots - 1)
-      outcome.isScheduled = true
-    } else {
-      outcome.predicted = estimator.poolEstimate(overlap: OverlapChoice.none).step.value
-    }
+    outcome.predicted = estimator.recordedPlan().step
+    outcome.isScheduled =
+      pool.microBatches > 1 || pool.functions.contains { $0.schedule != nil }
   }
 
   /// Goes on from where another simulation of the pool broke off.

@@ -118,24 +118,4 @@ struct StageProgram {
     }
     calls.append(call)
   }
-
-  /// Seconds of a lot of micro-batches by the plan: the schedules' periods, and what `epc estimate`
-  /// says with nothing overlapped of everything else.
-  var plannedSeconds: Double {
-    var seconds = 0.0
-    for call in estimator.pool.calls(ofStage: stage) {
-      let estimates = estimator.estimate(call: call, stage: stage)
-      if let schedule = estimator.pool.functions[call.function].schedule {
-        seconds +=
-          Double(schedule.span + schedule.period * (call.layers.count - 1)) * 1e-9
-      } else {
-        for estimate in estimates {
-          seconds +=
-            estimate.serial.value
-            * Double(max(estimate.layers.count, 1) * estimator.pool.microBatches)
-        }
-      }
-    }
-    return seconds
-  }
 }

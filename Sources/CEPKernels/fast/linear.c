@@ -56,8 +56,7 @@ const epc_kernels *epc_kernels_of(epc_level level) {
 epc_product epc_product_of(epc_level level, epc_format format, size_t in) {
   return (epc_product){
       .kernels = epc_kernels_of(level),
-      .has_tiles =
-          level == EPC_LEVEL_AMX && (format == EPC_FORMAT_BF16 || format == EPC_FORMAT_FP8),
+      .has_tiles = level == EPC_LEVEL_AMX && format != EPC_FORMAT_F32,
       .format = format,
       .in = in,
       .row_bytes = epc_prepared_bytes(format, in),
@@ -137,7 +136,7 @@ static void prepare(void *context, size_t index, size_t worker) {
 
 static void multiply_bf16(const epc_panel *p) {
   if (p->product->has_tiles) {
-    epc_block_tiles(&p->block);
+    epc_block_tiles(EPC_FORMAT_BF16, &p->block);
   } else {
     p->product->kernels->bf16(&p->block);
   }
@@ -154,8 +153,7 @@ static void multiply_plain(epc_panel *panels, size_t count) {
   const bool is_f32 = product->format == EPC_FORMAT_F32;
   const size_t padded = epc_padded_inputs(product->format, product->in);
   const size_t most = is_f32 ? EPC_BLOCK_F32 : EPC_BLOCK_BF16;
-  const bool is_whole =
-      panels->block.rows <= EPC_ROWS || (product->has_tiles && has_few_rows(panels));
+  const bool is_whole = panels->block.rows <= EPC_ROWS || (product->has_tiles && has_few_rows(panels));
   const size_t step = is_whole ? padded : most;
   const size_t size = is_f32 ? 4 : 2;
   for (size_t k = 0; k < padded; k += step) {
@@ -186,12 +184,36 @@ static void multiply_plain(epc_panel *panels, size_t count) {
   }
 }
 
+/// Bytes of a row for `inputs` inputs, a multiple of a group.
+static size_t bytes_of_inputs(epc_format format, size_t inputs) {
+  return format == EPC_FORMAT_INT8 ? inputs / EPC_GROUP * (2 * EPC_GROUP + 8) : 2 * inputs;
+}
+
+/// Groups in tiles: few rows at once, others in blocks of inputs that stay in the caches.
+static void multiply_groups_in_tiles(epc_panel *p) {
+  const epc_format format = p->product->format;
+  const size_t padded = epc_padded_inputs(format, p->product->in);
+  const bool is_wide = epc_tiles_are_wide(format, p->block.rows, p->block.vectors);
+  const size_t step = is_wide ? padded : EPC_BLOCK_BF16;
+  for (size_t k = 0; k < padded; k += step) {
+    p->block.inputs = padded - k < step ? padded - k : step;
+    const size_t bytes = epc_input_offset(format, p->block.inputs, p->width);
+    p->block.is_first = k == 0;
+    p->block.weights = p->weights;
+    p->block.offset = bytes_of_inputs(format, k);
+    // Beyond the last block there is the next task's panel, most of the time.
+    p->block.next = p->weights + bytes;
+    p->block.next_lines = (bytes + LINE - 1) / LINE;
+    epc_block_tiles(format, &p->block);
+    p->weights += bytes;
+  }
+}
+
 static void multiply_groups(epc_panel *p) {
   const epc_product *product = p->product;
   const epc_format format = product->format;
   const size_t groups = epc_padded_inputs(format, product->in) / EPC_GROUP;
-  const size_t elements = format == EPC_FORMAT_MXFP4 ? EPC_GROUP / 2 : EPC_GROUP;
-  const size_t bytes = p->width * (4 + elements);
+  const size_t bytes = epc_group_bytes(format, p->width);
   uint32_t expanded[EPC_PANEL * EPC_GROUP / 2];
   float scales[EPC_PANEL];
   for (size_t g = 0; g < groups; g++) {
@@ -203,13 +225,13 @@ static void multiply_groups(epc_panel *p) {
     p->block.next_lines = (bytes + LINE - 1) / LINE;
     if (format == EPC_FORMAT_INT8) {
       p->block.weights = group + 4 * p->width;
-      p->block.offset = g * (2 * EPC_GROUP + 8);
+      p->block.offset = bytes_of_inputs(format, g * EPC_GROUP);
       product->kernels->bytes(&p->block);
     } else if (format == EPC_FORMAT_FP8) {
       product->kernels->expand_fp8(group + 4 * p->width, p->block.vectors, expanded);
       p->block.weights = expanded;
-      p->block.offset = g * 2 * EPC_GROUP;
-      multiply_bf16(p);
+      p->block.offset = bytes_of_inputs(format, g * EPC_GROUP);
+      product->kernels->bf16(&p->block);
     } else {
       product->kernels->expand_mxfp4(group + 4 * p->width, p->block.vectors, expanded);
       p->block.inputs = EPC_MICRO_GROUP;
@@ -241,12 +263,30 @@ epc_panel epc_panel_at(const epc_product *product, const void *matrix, size_t ou
 }
 
 void epc_panels_multiply(epc_panel *panels, size_t count) {
-  const epc_format format = panels->product->format;
-  if (format == EPC_FORMAT_F32 || format == EPC_FORMAT_BF16) {
+  const epc_product *product = panels->product;
+  if (product->format == EPC_FORMAT_F32 || product->format == EPC_FORMAT_BF16) {
     multiply_plain(panels, count);
-  } else {
-    for (size_t i = 0; i < count; i++) multiply_groups(panels + i);
+    return;
   }
+  for (size_t i = 0; i < count; i++) {
+    if (product->has_tiles) {
+      multiply_groups_in_tiles(panels + i);
+    } else {
+      multiply_groups(panels + i);
+    }
+  }
+}
+
+/// Whether sums of many rows lie side by side until all inputs are in: those of floats come back for every
+/// block of inputs, and rows of results may lie so far apart that they drive each other out of the caches.
+static bool keeps_sums_together(const epc_linear *linear, size_t rows) {
+  return linear->format == EPC_FORMAT_F32 && rows >= 128 && linear->in > EPC_BLOCK_F32;
+}
+
+/// Room that a task needs: for expanded weights, and for sums that do not lie in the results.
+static size_t task_bytes(const epc_linear *linear, size_t rows) {
+  const size_t panels = keeps_sums_together(linear, rows) ? SPAN : linear->out % EPC_LANES != 0;
+  return EPC_EXPANDED_BYTES + panels * rows * EPC_PANEL * sizeof(float);
 }
 
 static void multiply(void *context, size_t index, size_t worker) {
@@ -262,6 +302,9 @@ static void multiply(void *context, size_t index, size_t worker) {
   matrix = c->group * l->batch + batch;
   const size_t y_stride = l->batch * l->out;
   float *y = run->y + start * y_stride + batch * l->out;
+  // Expanded weights, then the sums of a panel that is padded.
+  char *room = epc_pool_scratch(run->pool, worker, task_bytes(l, run->rows));
+  const bool is_together = keeps_sums_together(l, rows);
   epc_panel panels[SPAN];
   for (size_t i = 0; i < to - from; i++) {
     const size_t first = (from + i) * EPC_PANEL;
@@ -270,23 +313,31 @@ static void multiply(void *context, size_t index, size_t worker) {
     epc_block *block = &panels[i].block;
     const size_t width = panels[i].width;
     // The last panel, if it is padded, is made elsewhere and copied.
-    const bool is_whole = first + width <= l->out;
+    const bool is_apart = is_together || first + width > l->out;
+    float *apart = (float *)(room + EPC_EXPANDED_BYTES) + (is_together ? i * rows * EPC_PANEL : 0);
     block->rows = rows;
     block->prepared = run->prepared + (batch * run->rows + start) * run->row_bytes;
-    block->sums = is_whole ? y + first : epc_pool_scratch(run->pool, worker, rows * width * 4);
-    block->sums_stride = is_whole ? y_stride : width;
+    block->sums = is_apart ? apart : y + first;
+    block->sums_stride = is_apart ? width : y_stride;
+    block->expanded = (uint8_t *)room;
   }
   epc_panels_multiply(panels, to - from);
   for (size_t i = 0; i < to - from; i++) {
-    const size_t first = (from + i) * EPC_PANEL;
-    const size_t kept = l->out - first < EPC_PANEL ? l->out - first : EPC_PANEL;
     const epc_block *block = &panels[i].block;
-    const float *bias = l->bias == NULL ? NULL : l->bias + matrix * l->out + first;
-    for (size_t r = 0; r < rows && (bias != NULL || block->sums != y + first); r++) {
-      for (size_t o = 0; o < kept; o++) {
-        y[r * y_stride + first + o] =
-            block->sums[r * block->sums_stride + o] + (bias == NULL ? 0 : bias[o]);
-      }
+    epc_finish_panel(l, matrix, from + i, block->sums, block->sums_stride, rows, y);
+  }
+}
+
+void epc_finish_panel(const epc_linear *linear, size_t matrix, size_t panel, const float *sums,
+                      size_t sums_stride, size_t rows, float *y) {
+  const size_t first = panel * EPC_PANEL;
+  const size_t kept = linear->out - first < EPC_PANEL ? linear->out - first : EPC_PANEL;
+  const size_t y_stride = linear->batch * linear->out;
+  const float *bias = linear->bias == NULL ? NULL : linear->bias + matrix * linear->out + first;
+  if (bias == NULL && sums == y + first) return;
+  for (size_t r = 0; r < rows; r++) {
+    for (size_t o = 0; o < kept; o++) {
+      y[r * y_stride + first + o] = sums[r * sums_stride + o] + (bias == NULL ? 0 : bias[o]);
     }
   }
 }
@@ -294,12 +345,15 @@ static void multiply(void *context, size_t index, size_t worker) {
 bool epc_linear_run(epc_pool *pool, epc_level level, const epc_linear *linear, const float *x,
                     const int32_t *x_index, size_t rows, void *scratch, float *y) {
   if (rows == 0) return true;
+  if (epc_linear_is_large(pool, level, linear, rows)) {
+    return epc_linear_large_run(pool, linear, x, x_index, rows, y);
+  }
   // Memory that tasks will want is taken first, since they cannot fail.
   const size_t threads = epc_pool_threads(pool);
-  const size_t partial = linear->out % EPC_LANES == 0 ? 0 : rows * EPC_PANEL * 4;
+  const size_t task = task_bytes(linear, rows);
   const size_t row = (linear->in + EPC_GROUP) * sizeof(float);
   for (size_t i = 0; i < threads; i++) {
-    if (epc_pool_scratch(pool, i, partial > row ? partial : row) == NULL) return false;
+    if (epc_pool_scratch(pool, i, task > row ? task : row) == NULL) return false;
   }
   run run = {
       .pool = pool,

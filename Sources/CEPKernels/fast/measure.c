@@ -15,6 +15,10 @@ typedef struct {
   double operations;
 } rate;
 
+static double multiply_bf16(size_t steps) { return epc_multiply_tiles(false, steps); }
+
+static double multiply_bytes(size_t steps) { return epc_multiply_tiles(true, steps); }
+
 static void multiply(void *context, size_t index, size_t worker) {
   (void)worker;
   rate *r = context;
@@ -23,12 +27,17 @@ static void multiply(void *context, size_t index, size_t worker) {
 }
 
 double epc_peak_rate(epc_pool *pool, epc_level level, epc_format format) {
-  const bool is_bytes = format == EPC_FORMAT_INT8 || format == EPC_FORMAT_MXFP4;
-  const bool has_words = is_bytes && level < EPC_LEVEL_VNNI;
+  const bool has_tiles = level == EPC_LEVEL_AMX && format != EPC_FORMAT_F32;
+  // Tiles expand MXFP4 to bf16.
+  const bool is_bytes =
+      format == EPC_FORMAT_INT8 || (format == EPC_FORMAT_MXFP4 && level == EPC_LEVEL_VNNI);
+  const bool has_words = !has_tiles && level < EPC_LEVEL_VNNI &&
+                         (format == EPC_FORMAT_INT8 || format == EPC_FORMAT_MXFP4);
   const size_t number = format == EPC_FORMAT_F32 || has_words ? 0 : is_bytes ? 2 : 1;
-  const bool has_tiles = level == EPC_LEVEL_AMX && number == 1;
   rate r = {
-      .multiply = has_tiles ? epc_multiply_tiles : epc_kernels_of(level)->rates[number],
+      .multiply = !has_tiles ? epc_kernels_of(level)->rates[number]
+                  : is_bytes ? multiply_bytes
+                             : multiply_bf16,
       .steps = has_tiles ? 100000 : 500000,
   };
   const size_t threads = epc_pool_threads(pool);

@@ -14,9 +14,9 @@ extern "C" {
 #endif
 
 // The version of this table. A library with another is refused.
-#define EPC_MPI_VERSION 2
+#define EPC_MPI_VERSION 3
 // The symbol by which a library gives out its table.
-#define EPC_MPI_SYMBOL "epc_mpi_table_v2"
+#define EPC_MPI_SYMBOL "epc_mpi_table_v3"
 
 // Functions return 0 or an error that `describe` puts into words. All are called from one thread.
 typedef struct epc_mpi_table {
@@ -39,6 +39,14 @@ typedef struct epc_mpi_table {
   int (*exchange)(
       int group, int members, void *const *send, const int64_t *send_bytes, void *const *receive,
       const int64_t *receive_bytes, int *request);
+  // Starts an all-to-all of rows of `row_bytes` bytes, a multiple of 4, without a copy before or after:
+  // rows[...] of `x`, `sent[i]` of them to member i, those to the first member first, go to rows
+  // places[...] of `result` (one after the other if NULL), `received[i]` of them from member i.
+  // The lists may go when this returns.
+  int (*exchange_rows)(
+      int group, int members, int64_t row_bytes, const void *x, const int32_t *rows,
+      const int64_t *sent, void *result, const int32_t *places, const int64_t *received,
+      int *request);
   // Sends a copy of the bytes to a rank.
   int (*send)(int rank, const void *bytes, int64_t count);
   // Starts receiving so many bytes from a rank. `*request` is its handle.

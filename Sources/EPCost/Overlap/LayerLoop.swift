@@ -66,11 +66,8 @@ public struct LayerLoop: Sendable {
     self.microBatches = microBatches
     let isBesideNormal = timed.contains { $0.kind == .normalExchange }
     var kernels = Array(repeating: [KernelTime](), count: sharded.function.operations.count)
-    var launches = 0.0
     for (number, kernel) in timed.enumerated() {
-      if kernel.part == .launch {
-        launches += kernel.seconds
-      } else if kernel.operation < kernels.count {
+      if kernel.part != .launch && kernel.operation < kernels.count {
         let stretch = contention.stretch(kernel, isBesideNormal: isBesideNormal, on: hardware)
         kernels[Int(kernel.operation)].append(
           KernelTime(
@@ -79,11 +76,22 @@ public struct LayerLoop: Sendable {
             hooks: kernel.seconds * contention.computeShare(of: kernel)))
       }
     }
-    // Gaps between kernels go with the kernels.
-    let launched = kernels.joined().filter { $0.stream == .compute && $0.alone > 0 }.count
-    gap = launches / Double(max(launched, 1))
+    gap = LayerLoop.gap(timed, operations: kernels.count)
     build(kernels)
     fixDurations()
+  }
+
+  /// Seconds between kernels on the compute stream: gaps go with the kernels.
+  static func gap(_ kernels: [TimedKernel], operations: Int) -> Double {
+    var (seconds, launched) = (0.0, 0)
+    for kernel in kernels {
+      if kernel.part == .launch {
+        seconds += kernel.seconds
+      } else if kernel.stream == .compute && kernel.seconds > 0 && kernel.operation < operations {
+        launched += 1
+      }
+    }
+    return seconds / Double(max(launched, 1))
   }
 
   /// Makes the jobs of a function from its estimate.

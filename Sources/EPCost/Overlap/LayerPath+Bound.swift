@@ -9,27 +9,73 @@ extension LayerPath {
   public func bound(
     _ kernels: [TimedKernel], microBatches: Int, contention: Contention, hardware: Hardware
   ) -> Double {
-    let isBesideNormal = microBatches > 1 && kernels.contains { $0.kind == .normalExchange }
+    let isBesideNormal = kernels.contains { $0.kind == .normalExchange }
+    let contended = microBatches > 1 ? nil : contended(kernels, contention)
     var operations = Array(repeating: 0.0, count: operationCount)
+    var (computing, exchanging) = (operations, operations)
+    let gap = LayerLoop.gap(kernels, operations: operationCount)
     var (compute, communication) = (0.0, 0.0)
-    for kernel in kernels {
-      // With one batch only what waits for no exchange is slowed down: as if nothing were.
-      let stretch =
-        microBatches > 1
-        ? contention.stretch(kernel, isBesideNormal: isBesideNormal, on: hardware) : 1
-      let seconds = kernel.seconds * stretch
-      switch kernel.stream {
-      case .compute: compute += seconds
-      case .communication: communication += seconds
+    for kernel in kernels where kernel.part != .launch && kernel.operation < operationCount {
+      let operation = Int(kernel.operation)
+      let stretches = contended.map { $0.contains(kernel) } ?? true
+      var seconds = kernel.seconds
+      if stretches {
+        seconds *= contention.stretch(kernel, isBesideNormal: isBesideNormal, on: hardware)
       }
-      compute += kernel.seconds * contention.computeShare(of: kernel)
-      if kernel.operation < operations.count { operations[Int(kernel.operation)] += seconds }
+      let hooks = kernel.seconds * contention.computeShare(of: kernel)
+      switch kernel.stream {
+      case .compute:
+        // A kernel's gap goes with it (`LayerLoop`).
+        seconds += gap
+        compute += seconds
+        computing[operation] += seconds
+      case .communication:
+        communication += seconds
+        computing[operation] += hooks
+        exchanging[operation] += seconds
+      }
+      compute += hooks
+      operations[operation] += seconds
     }
     if communication <= 0 { return .infinity }
     let streams = Double(microBatches) * max(compute, communication)
     // Ticks are rounded, each job's by half a nanosecond at most.
     let rounding = Double(kernels.count * (microBatches + 1)) * 1e-9
-    return max(0, max(streams, length(operations)) - rounding)
+    let path = length(operations, computing: computing, exchanging: exchanging)
+    return max(0, max(streams, path) - rounding)
+  }
+
+  /// The operations of one batch whose kernels on a stream another stream's may run beside, so that
+  /// contention applies to them.
+  private struct Contended {
+    var computing: [Bool]
+    var exchanging: [Bool]
+
+    func contains(_ kernel: TimedKernel) -> Bool {
+      switch kernel.stream {
+      case .compute: computing[Int(kernel.operation)]
+      case .communication: exchanging[Int(kernel.operation)]
+      }
+    }
+  }
+
+  private func contended(_ kernels: [TimedKernel], _ contention: Contention) -> Contended {
+    let none = Array(repeating: false, count: operationCount)
+    var (computes, exchangesRows) = (none, none)
+    for kernel in kernels where kernel.part != .launch && kernel.operation < operationCount {
+      switch kernel.stream {
+      case .compute: computes[Int(kernel.operation)] = true
+      case .communication: exchangesRows[Int(kernel.operation)] = true
+      }
+    }
+    var contended = Contended(computing: none, exchanging: none)
+    for (exchange, beside) in zip(exchanges, besides) where exchangesRows[exchange] {
+      for other in beside where computes[other] {
+        contended.computing[other] = true
+        contended.exchanging[exchange] = true
+      }
+    }
+    return contended
   }
 
   /// Seconds that the busier stream is busy with these kernels while other micro-batches run beside

@@ -75,17 +75,19 @@ public struct StepLayout: Sendable {
     }
   }
 
-  /// The step of the slowest stage, from the prices of one lot's calls. Every stage works on all
-  /// lots, and the first of them passes the other stages.
+  /// The step, from the prices of one lot's calls. The first lot passes all stages, and the others
+  /// leave the slowest one behind it.
   public func price(_ call: (Call) -> StepPrice) -> StepPrice {
     var slowest = StepPrice()
+    var first = 0.0
     for stage in stages {
       var price = StepPrice()
       for one in stage { price.add(call(one)) }
-      price.seconds *= Double(lots + lots - 1)
-      price.computing *= Double(lots)
+      first += price.seconds
       if price.seconds > slowest.seconds { slowest = price }
     }
+    slowest.seconds = first + slowest.seconds * Double(lots - 1)
+    slowest.computing *= Double(lots)
     return slowest
   }
 }

@@ -20,4 +20,25 @@ extension FlagSchema {
       Flag("--prefill-selector", .texts(least: 1)),
       Flag("--decode-selector", .texts(least: 1)),
     ])
+  /// The version of vllm-router whose flags are written.
+  static let vllmRouterVersion = "0.1.17"
+
+  /// What `vllm-router` takes, as its parser (`vllm_router.router_args`) declares it.
+  public static let vllmRouter = FlagSchema(
+    name: "vllm-router",
+    flags: [
+      Flag("--host", .text),
+      Flag("--port", .int(least: 1)),
+      Flag("--worker-urls", .texts(least: 1)),
+      Flag(
+        "--policy",
+        .choice([
+          "random", "round_robin", "cache_aware", "kv_aware", "power_of_two", "consistent_hash",
+          "sticky_least_loaded",
+        ])),
+      Flag("--vllm-pd-disaggregation", .toggle),
+      Flag("--prefill", .texts(least: 1), repeats: true),
+      Flag("--decode", .text, repeats: true),
+      Flag("--kv-connector", .choice(["nixl", "mooncake", "moriio"])),
+    ])
 }

@@ -22,10 +22,8 @@ struct FusedExperts: Sendable {
     return ExpertLayer(gate: gate, up: up, glu: glu, down: down)
   }
 
-  /// Whether an operation is the gate or one of the products.
-  func isPart(_ operation: Int) -> Bool {
-    operation == gate || operation == up || operation == glu || operation == down
-  }
+  /// All of them, from dispatch to combine.
+  var operations: [Int] { [dispatch, gate, up, glu, down, combine] }
 
   /// The layers of a function of which nobody else reads what lies between the operations, neither another
   /// operation nor one that puts its results in the same place.
@@ -94,10 +92,7 @@ struct FusedExperts: Sendable {
 extension RankExecutor {
   /// The layer that an operation of a call is part of, from dispatch to combine.
   func fusedExperts(_ operation: Int, of call: Call) -> FusedExperts? {
-    if call.experts != nil { return nil }
-    return variants[call.function].expertLayers.first {
-      $0.isPart(operation) || $0.dispatch == operation || $0.combine == operation
-    }
+    call.experts == nil ? variants[call.function].fused[operation] : nil
   }
 
   /// Whether the rows of a layer stay on the rank and are gathered only when they are multiplied.

@@ -37,7 +37,7 @@ public final class PoolRunner<D: Device> {
       ranks.append(
         try RankExecutor(
           plan.instantiate(rank: rank, of: index), prepared: prepared, device: device,
-          weights: weights))
+          weights: weights, movesRows: transport.movesRows))
     }
     self.ranks = ranks
     var places = [Int?](repeating: nil, count: pool.mesh.ranks)

@@ -259,12 +259,22 @@ extension RankExecutor {
     for (slot, end) in ends.enumerated() { unsafe step.slotEnds.memory.indices[slot] = end }
     try expectExperts(of: call)
     let width = function.function.values[result].elementsPerRow
-    let count = routing.sentChoices.count
     note(routing.sent, ranks, width) { $0.dispatchBytes += $1 }
+    let count = routing.sentChoices.count
     let isLocal = ranks.count == 1
     if isLocal, let layer = fusedExperts(number, of: call), gathers(layer, of: call) {
       advance()
       return nil
+    }
+    if !isLocal, movesRows, arguments.operands[2] == nil {
+      pending = .advance
+      return .exchange(
+        Exchange(
+          kind: .dispatch, group: group, members: ranks,
+          rows: ScatteredRows(
+            width: width, x: x, rows: routing.sentRows.memory, sent: routing.sent,
+            result: arguments.results[0], places: routing.order.memory,
+            received: routing.received)))
     }
     // What stays on the rank is in its place already: received as sent.
     let packed =
@@ -327,16 +337,24 @@ extension RankExecutor {
       advance()
       return nil
     }
+    pending = .combine(operation: number)
+    let returned = receiveScratch.take(bytes: 4 * routing.sentChoices.count * width)
+    if movesRows {
+      return .exchange(
+        Exchange(
+          kind: .combine, group: group, members: ranks,
+          rows: ScatteredRows(
+            width: width, x: x, rows: routing.order.memory, sent: routing.received,
+            result: returned, places: nil, received: routing.sent)))
+    }
     let packed = sendScratch.take(bytes: 4 * count * width)
     device.pack(
       x, width: width, rows: routing.order.memory, scales: nil, count: count, to: packed)
-    pending = .combine(operation: number)
     return .exchange(
       Exchange(
         kind: .combine, group: group, members: ranks,
         sends: blocks(packed, routing.received, width),
-        receives: blocks(
-          receiveScratch.take(bytes: 4 * routing.sentChoices.count * width), routing.sent, width)))
+        receives: blocks(returned, routing.sent, width)))
   }
 
   /// Adds up what came back, which is what was received unless it is elsewhere.

@@ -44,6 +44,8 @@ public final class RankExecutor<D: Device> {
   public let clusterRank: Int
   let prepared: PreparedPool<D>
   let device: D
+  /// Whether the transport takes rows from where they lie.
+  let movesRows: Bool
   let variants: [PreparedPool<D>.Variant]
   private(set) var calls: [Call]
   private(set) var arena: Storage
@@ -125,11 +127,13 @@ public final class RankExecutor<D: Device> {
   }
 
   init(
-    _ program: RankProgram, prepared: PreparedPool<D>, device: D, weights store: WeightStore
+    _ program: RankProgram, prepared: PreparedPool<D>, device: D, weights store: WeightStore,
+    movesRows: Bool
   ) throws(ExecutionError) {
     self.program = program
     self.prepared = prepared
     self.device = device
+    self.movesRows = movesRows
     clusterRank = prepared.pool.firstRank + program.rank
     let isFirst = program.coordinates.tensor == 0
     let variants = prepared.variants.map { isFirst ? $0.first : $0.others }

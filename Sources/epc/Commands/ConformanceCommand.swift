@@ -2,12 +2,14 @@ import ArgumentParser
 import EPBackend
 import EPBackendCPU
 import EPBackendMPI
+import EPBackendSimGPU
 import EPConformance
 import EPIR
 import EPJSON
 import EPModel
 import EPPlan
 import EPPlugin
+import EPRuntime
 
 struct ConformanceCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -23,10 +25,13 @@ struct ConformanceCommand: ParsableCommand {
         epc conformance --backend ./libmine.so
         epc conformance --backend ./libmine.so --only attention
         mpirun -n 4 epc conformance --backend mpi
+        epc conformance --backend simgpu
       """)
 
   @Option(
-    help: "The backend: cpu, reference, mpi, an installed one, or a library such as ./libmine.so.")
+    help:
+      "The backend: cpu, reference, mpi, simgpu, an installed one, or a library such as ./libmine.so."
+  )
   var backend: String = "cpu"
 
   @Option(help: "How many seconds one call of a library may take.")
@@ -48,7 +53,7 @@ struct ConformanceCommand: ParsableCommand {
   var format: OutputFormat = .text
 
   func run() throws {
-    try reporting(isQuiet: backend == "mpi" && !MPIRun.isFirst) { () throws(Diagnostics) in
+    try reporting(isQuiet: backend == "mpi" && !MPIProcess.isFirst) { () throws(Diagnostics) in
       guard (1...10_000).contains(cases) else {
         throw Diagnostics("flag", "'--cases \(cases)'; it is from 1 to 10000")
       }
@@ -57,10 +62,7 @@ struct ConformanceCommand: ParsableCommand {
         try run(device, Conformance.Precision(rawValue: device.weights.rawValue) ?? .fp32)
       case .reference: try run(ReferenceDevice(), .fp32)
       case .mpi(let device): try runOverMPI(device)
-      case .simgpu:
-        throw Diagnostics(
-          "flag",
-          "'\(backend)' moves rows between processes; its kernels are those of '--backend cpu'")
+      case .simgpu(let device): try runOverWorkers(device)
       case .plugin(let device):
         let kernels = device.withKernels
         try run(
@@ -72,14 +74,15 @@ struct ConformanceCommand: ParsableCommand {
   }
 
   private func run<D: Device>(
-    _ device: D, _ precision: Conformance.Precision, programs: D? = nil, more: [PluginCheck] = []
+    _ device: D, _ precision: Conformance.Precision, programs: D? = nil, more: [PluginCheck] = [],
+    runner: Conformance.Runner? = nil
   ) throws(Diagnostics) {
     let suite = Conformance(seed: seed, cases: cases, filter: only)
     let show = { (row: Conformance.Row) in
       if format == .text { Terminal.print(Conformance.line(row)) }
     }
     var rows = suite.run(
-      device, precision: precision, programs: programs, observe: show)
+      device, precision: precision, programs: programs, runner: runner, observe: show)
     for check in more where suite.isWanted("interface", check.name) {
       let row: Conformance.Row
       switch check.outcome {
@@ -102,10 +105,13 @@ struct ConformanceCommand: ParsableCommand {
         environment: Terminal.environment, executable: Terminal.executable)
     } catch { throw Diagnostics("mpi", error.description) }
     let precision = Conformance.Precision(rawValue: device.weights.rawValue) ?? .fp32
-    let rows = Conformance(seed: seed, cases: cases, filter: only).run(
+    let rows = Conformance(seed: seed, cases: cases, filter: only).plans(
       device, precision: precision,
-      processes: { plan in
-        MPIProcesses.count(for: plan) == library.count ? MPIProcesses(library, for: plan) : nil
+      runner: { plan, weights, request in
+        guard MPIProcesses.count(for: plan) == library.count else { return nil }
+        return try PlanSession(
+          plan, weights: weights, device: device, processes: MPIProcesses(library, for: plan)
+        ).generate(request)
       },
       observe: { row in
         if case .failed(let problem) = row.outcome {
@@ -117,6 +123,36 @@ struct ConformanceCommand: ParsableCommand {
       })
     do { try library.finish() } catch { throw Diagnostics("mpi", error.description) }
     if library.rank == 0 { try finish(rows, "mpi", precision) }
+  }
+
+  /// Runs operations on memory that processes share, and plans with a process for each rank: workers
+  /// run this command as well, each for the one plan that it was started for.
+  private func runOverWorkers(_ device: CPUDevice) throws(Diagnostics) {
+    let precision = Conformance.Precision(rawValue: device.weights.rawValue) ?? .fp32
+    var plans = 0
+    if let number = SampleWorkers.number {
+      _ = Conformance(seed: seed, cases: cases, filter: only).plans(
+        device, precision: precision,
+        runner: { plan, weights, request in
+          plans += 1
+          if plans == number {
+            _ = try SampleWorkers(plan, number: plans).generate(weights, request, device)
+          }
+          return nil
+        }, observe: { _ in })
+      return
+    }
+    let single: SimulatedDevice<CPUDevice>
+    do {
+      let shape = SharedRegion.Shape(processes: 1, ranks: 1, groups: 1, members: 2, digest: 0)
+      single = SimulatedDevice(device, region: try SharedRegion(making: shape))
+    } catch { throw Diagnostics("conformance", error.description) }
+    try run(
+      single, precision,
+      runner: { plan, weights, request in
+        plans += 1
+        return try SampleWorkers(plan, number: plans).generate(weights, request, device)
+      })
   }
 
   private func finish(

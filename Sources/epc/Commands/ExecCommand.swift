@@ -119,7 +119,7 @@ struct ExecCommand: ParsableCommand {
   var format: OutputFormat = .text
 
   func run() throws {
-    try reporting(isQuiet: backend == "mpi" && !MPIRun.isFirst) { () throws(Diagnostics) in
+    try reporting(isQuiet: backend == "mpi" && !MPIProcess.isFirst) { () throws(Diagnostics) in
       if try isSimulated() {
         try simulate()
         return
@@ -128,9 +128,12 @@ struct ExecCommand: ParsableCommand {
         named: backend ?? "cpu", cpu: cpu, seconds: backendTimeout)
       if kernels != nil {
         switch backend {
-        case .cpu, .reference, .plugin: break
-        case .mpi, .simgpu:
-          throw Diagnostics("flag", "'--kernels' runs in one process; use '--backend cpu'")
+        case .cpu, .reference, .plugin, .mpi: break
+        case .simgpu:
+          throw Diagnostics(
+            "flag",
+            "'--backend simgpu' has the kernels of the cpu backend alone; give '--kernels' with "
+              + "'--backend cpu' or mpi")
         }
       }
       let kept = try keptData()
@@ -179,9 +182,17 @@ struct ExecCommand: ParsableCommand {
       case .reference:
         result = try runExtended(plan, source, request, ReferenceDevice(), limit?.bytes)
       case .mpi(let device):
-        let job = MPIRun(plan: plan, source: source, request: request, device: device)
+        let made =
+          if let library = try kernelLibrary() {
+            try MPIRun(
+              plan: plan, source: source, request: request,
+              device: ExtendedDevice(device, library: library)
+            ).run()
+          } else {
+            try MPIRun(plan: plan, source: source, request: request, device: device).run()
+          }
         // The others have had their part.
-        guard let made = try job.run() else { return }
+        guard let made else { return }
         result = made
       case .plugin(let device): result = try runExtended(plan, source, request, device, nil)
       case .simgpu(let device):

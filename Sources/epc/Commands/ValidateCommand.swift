@@ -14,11 +14,14 @@ struct ValidateCommand: ParsableCommand {
       taken from the file's own folder.
 
         epc validate benchmarks/cases.csv
-        epc validate benchmarks/cases.csv --update docs/validation.md
+        epc validate benchmarks/cases.csv --simulate --update docs/validation.md
       """)
 
   @Argument(help: "The cases.")
   var cases: String
+
+  @Flag(help: "Run each case on simulated devices too.")
+  var simulate = false
 
   @Option(help: "A Markdown file whose marked tables are made anew.")
   var update: String?
@@ -53,6 +56,7 @@ struct ValidateCommand: ParsableCommand {
     let folder = cases.lastIndex(of: "/").map { String(cases[...$0]) } ?? ""
     var programs: [String: ModelProgram] = [:]
     var rows: [ValidationReport.Row] = []
+    var simulation = CaseSimulation()
     for one in measured where one.excluded.isEmpty && one.phase != nil {
       let program: ModelProgram
       if let known = programs[one.model] {
@@ -62,10 +66,12 @@ struct ValidateCommand: ParsableCommand {
         programs[one.model] = program
       }
       let hardware = try catalog.hardware(named: one.hardware.isEmpty ? "h800" : one.hardware)
+      let prediction = try one.predicted(
+        program, on: CostModel(hardware, calibration: calibration))
       rows.append(
         ValidationReport.Row(
-          measured: one,
-          predicted: try one.predicted(program, on: CostModel(hardware, calibration: calibration))))
+          measured: one, predicted: prediction.figure,
+          simulated: simulate ? try simulation.run(prediction) : nil))
     }
     return ValidationReport(rows: rows, excluded: measured.filter { !$0.excluded.isEmpty })
   }

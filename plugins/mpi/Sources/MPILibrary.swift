@@ -88,6 +88,14 @@ public final class MPILibrary: @unchecked Sendable {
   /// Starts an exchange and returns what to wait for.
   func start(_ exchange: Exchange, in group: Int32) throws(BackendError) -> Int32 {
     var request: Int32 = -1
+    if let rows = exchange.rows {
+      let error = unsafe table.exchange_rows(
+        group, Int32(rows.sent.count), Int64(4 * rows.width), rows.x.base, rows.rows.indices,
+        rows.sent.map(Int64.init), rows.result.base, rows.places?.indices,
+        rows.received.map(Int64.init), &request)
+      try check(error, "'\(exchange.kind.rawValue)' cannot start")
+      return request
+    }
     var sends = unsafe exchange.sends.map { unsafe Optional($0.base) }
     var receives = unsafe exchange.receives.map { unsafe Optional($0.base) }
     let sent = exchange.sends.map { Int64($0.bytes) }

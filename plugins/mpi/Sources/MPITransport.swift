@@ -3,7 +3,7 @@ internal import EPIR
 internal import EPModel
 
 /// Moves blocks between ranks that are processes of their own: an exchange is one non-blocking
-/// `MPI_Alltoallv` in the communicator of its members.
+/// `MPI_Alltoallv` in the communicator of its members, or `MPI_Alltoallw` where rows lie apart.
 ///
 /// Dispatch comes as two exchanges, of counts and of rows, so every rank knows how much it receives.
 public struct MPITransport: Transport {
@@ -21,11 +21,14 @@ public struct MPITransport: Transport {
     self.first = first
   }
 
+  /// MPI gathers and scatters rows on its way; see `Transport`.
+  public var movesRows: Bool { true }
+
   /// Takes a request; see `Transport`.
   public mutating func post(_ request: Request, from rank: Int) throws(BackendError) -> [Int] {
     switch request {
     case .exchange(let exchange):
-      if exchange.members == [rank] {
+      if exchange.members == [rank], exchange.rows == nil {
         exchange.receives[0].copy(from: exchange.sends[0])
         return [rank]
       }

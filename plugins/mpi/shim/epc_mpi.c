@@ -19,6 +19,9 @@ typedef struct {
   MPI_Request request;
   // Counts and displacements, which must last as long as the exchange.
   int *tables;
+  // Types of rows that lie apart, as many; they too.
+  MPI_Datatype *types;
+  int type_count;
 } pending;
 
 static pending *requests;
@@ -122,6 +125,8 @@ static int new_request(int *handle) {
   requests = larger;
   requests[request_count].request = MPI_REQUEST_NULL;
   requests[request_count].tables = NULL;
+  requests[request_count].types = NULL;
+  requests[request_count].type_count = 0;
   *handle = request_count++;
   return 0;
 }
@@ -175,6 +180,90 @@ static int exchange(
   return 0;
 }
 
+// The type of `count` rows of a member: rows[...], or consecutive ones from `first` on.
+static int rows_type(
+    const int32_t *rows, int64_t first, int64_t count, int64_t row_bytes, MPI_Datatype *type) {
+  if (count > INT_MAX || row_bytes / WORD > INT_MAX) return EPC_TOO_FAR;
+  MPI_Aint *places = malloc(sizeof(MPI_Aint) * (size_t)count);
+  if (places == NULL) return EPC_NO_MEMORY;
+  for (int64_t index = 0; index < count; index++) {
+    places[index] = (MPI_Aint)((rows ? (int64_t)rows[index] : first + index) * row_bytes);
+  }
+  int error = MPI_Type_create_hindexed_block(
+      (int)count, (int)(row_bytes / WORD), places, MPI_INT32_T, type);
+  free(places);
+  return error ? error : MPI_Type_commit(type);
+}
+
+static void free_types(pending *slot) {
+  for (int index = 0; index < slot->type_count; index++) {
+    if (slot->types[index] != MPI_INT32_T) MPI_Type_free(&slot->types[index]);
+  }
+  free(slot->types);
+  slot->types = NULL;
+  slot->type_count = 0;
+}
+
+static int exchange_rows(
+    int group, int members, int64_t row_bytes, const void *x, const int32_t *rows,
+    const int64_t *sent, void *result, const int32_t *places, const int64_t *received,
+    int *request) {
+  int error = complete_sends(0);
+  if (error) return error;
+  int self;
+  error = MPI_Comm_rank(groups[group], &self);
+  if (error) return error;
+  error = new_request(request);
+  if (error) return error;
+  pending *slot = &requests[*request];
+  // Counts to and from, and displacements, which are all 0: the types say where rows are.
+  int *tables = calloc(3 * (size_t)members, sizeof(int));
+  slot->types = malloc(sizeof(MPI_Datatype) * 2 * (size_t)members);
+  if (tables == NULL || slot->types == NULL) error = EPC_NO_MEMORY;
+  for (; !error && slot->type_count < 2 * members; slot->type_count++) {
+    slot->types[slot->type_count] = MPI_INT32_T;
+  }
+  int64_t own_from = 0, own_to = 0, from = 0, to = 0;
+  for (int index = 0; !error && index < members; index++) {
+    if (index == self) {
+      own_from = from;
+      own_to = to;
+    } else {
+      if (sent[index] > 0) {
+        tables[index] = 1;
+        error = rows_type(rows + from, from, sent[index], row_bytes, &slot->types[index]);
+      }
+      if (!error && received[index] > 0) {
+        tables[members + index] = 1;
+        error = rows_type(
+            places ? places + to : NULL, to, received[index], row_bytes,
+            &slot->types[members + index]);
+      }
+    }
+    from += sent[index];
+    to += received[index];
+  }
+  if (!error) {
+    error = MPI_Ialltoallw(
+        x, tables, tables + 2 * members, slot->types, result, tables + members,
+        tables + 2 * members, slot->types + members, groups[group], &slot->request);
+  }
+  if (error) {
+    free(tables);
+    free_types(slot);
+    return error;
+  }
+  slot->tables = tables;
+  // The rank's own rows need no message.
+  for (int64_t index = 0; index < sent[self]; index++) {
+    int64_t place = places ? places[own_to + index] : own_to + index;
+    memcpy(
+        (char *)result + place * row_bytes, (const char *)x + rows[own_from + index] * row_bytes,
+        (size_t)row_bytes);
+  }
+  return 0;
+}
+
 static int send(int rank, const void *bytes, int64_t count) {
   int error = complete_sends(0);
   if (error) return error;
@@ -215,6 +304,7 @@ static int wait_for(int request) {
   int error = MPI_Wait(&slot->request, MPI_STATUS_IGNORE);
   free(slot->tables);
   slot->tables = NULL;
+  free_types(slot);
   return error;
 }
 
@@ -244,9 +334,9 @@ static int gather(const void *mine, const int64_t *counts, void *all) {
   return error;
 }
 
-const epc_mpi_table *epc_mpi_table_v2(void);
+const epc_mpi_table *epc_mpi_table_v3(void);
 
-const epc_mpi_table *epc_mpi_table_v2(void) {
+const epc_mpi_table *epc_mpi_table_v3(void) {
   static const epc_mpi_table table = {
       .size = sizeof(epc_mpi_table),
       .version = EPC_MPI_VERSION,
@@ -256,6 +346,7 @@ const epc_mpi_table *epc_mpi_table_v2(void) {
       .describe = describe,
       .group = group,
       .exchange = exchange,
+      .exchange_rows = exchange_rows,
       .send = send,
       .receive = receive,
       .progress = progress,

@@ -35,6 +35,7 @@ extension ClusterSimulation {
       "steps": .list(outcome.steps.map { .real($0.seconds * 1e3) }),
       "step": .real(step * 1e3), "predicted": .real(outcome.predicted * 1e3),
       "predictedBy": .text(outcome.isScheduled ? "the schedule" : "the estimate, no overlap"),
+      "deviation": .real(outcome.deviation),
       "p99": .real(outcome.stepSeconds(percentile: 0.99) * 1e3),
       "rate": .real(step > 0 ? delivered / step / Double(pool.mesh.tp * pool.mesh.pp) : 0),
       "exposed": .real(outcome.exposedCommunication),

@@ -28,14 +28,15 @@ extension ClusterSimulation {
         "\(Text.decimal(rate, digits: 0)) tokens/s, "
           + "\(Text.decimal(rate / Double(pool.mesh.ranks), digits: 0)) a device"
       ))
-    let ratio = outcome.predicted > 0 ? step / outcome.predicted - 1 : 0
+    let deviation = outcome.deviation
     rows.append(
       (
         "predicted",
         "\(Text.milliseconds(outcome.predicted)) by "
           + (outcome.isScheduled
-            ? "the plan's schedule; " : "'epc estimate' with nothing overlapped; ")
-          + "simulated \(ratio < 0 ? "-" : "+")\(Text.percent(ratio.magnitude))"
+            ? "the plan's schedule" : "'epc estimate', nothing overlapped")
+          + (outcome.isPipelined ? ", a step alone; the first one" : "; simulated")
+          + " \(deviation < 0 ? "-" : "+")\(Text.percent(deviation.magnitude))"
       ))
     rows.append(
       (

@@ -437,7 +437,7 @@ extension ReportTemplate {
         " ranks; " + pool.steps.length + " simulated steps, seed " + DATA.seed;
       for (const text of pool.warnings) element("section", content, { class: "warning" }, text);
       const cards = element("div", content, { class: "cards" });
-      const off = pool.predicted ? pool.step / pool.predicted - 1 : 0;
+      const off = pool.deviation;
       for (const [value, name] of [
         [fixed(pool.step, 2) + " ms", "a step, on average"],
         [fixed(pool.p99, 2) + " ms", "longest of 100 steps"],

@@ -59,7 +59,9 @@ extension IssueList {
     exchanges = []
     eventCount = 0
     var events: [Int: Int] = [:]
-    let awaited = Set(sharded.waits.joined())
+    // What follows the last operation, tokens drawn from logits, waits for it.
+    let last = function.operations.count - 1
+    let awaited = Set(sharded.waits.joined()).union([last])
     var estimates: [Int: [Int]] = [:]
     // Gaps between kernels are in the kernels' durations.
     for (number, estimate) in twice.enumerated()
@@ -70,7 +72,7 @@ extension IssueList {
       let isReal = operation < function.operations.count
       let kind = isReal ? function.operations[operation].kind : nil
       let stream = isReal ? sharded.streams[operation] : .compute
-      var waits = isReal ? sharded.waits[operation].compactMap { events[$0] } : []
+      var waits = (isReal ? sharded.waits[operation] : [last]).compactMap { events[$0] }
       var own: [Job] = []
       for number in estimates[operation] ?? [] {
         let estimate = twice[number]
