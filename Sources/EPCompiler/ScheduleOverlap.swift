@@ -25,11 +25,15 @@ extension Compiler {
     }
     var steps: [Int: Double] = [:]
     for index in compilation.pools.indices {
-      let choice = OverlapDecision(compilation, pool: index)
-      guard let choice else { continue }
-      steps[index] = choice.plan.step
-      compilation.apply(choice.plan, toPool: index)
-      compilation.decisions.append(choice.sentence)
+      let isPipeline = compilation.pools[index].pipeline != nil
+      if let choice = OverlapDecision(compilation, pool: index) {
+        steps[index] = choice.plan.step
+        compilation.apply(choice.plan, toPool: index)
+        compilation.decisions.append(choice.sentence)
+      } else if isPipeline {
+        compilation.apply(try compilation.estimator(ofPool: index).serialPlan(), toPool: index)
+      }
+      if isPipeline { compilation.decisions.append(compilation.pipelineSentence(index)) }
     }
     if let from = compilation.pools.firstIndex(where: { $0.role == .prefill }),
       let to = compilation.pools.firstIndex(where: { $0.role == .decode }), let step = steps[from]
@@ -48,6 +52,11 @@ extension Compilation {
   /// Cuts a pool's steps and gives its layers their schedules.
   mutating func apply(_ plan: OverlapPlan, toPool index: Int) {
     pools[index].microBatches = plan.microBatches
+    pools[index].pipeline = pools[index].pipeline.map {
+      PipelineSchedule(
+        lots: $0.lots, stages: plan.stages.map { Int(saturating: ($0 * 1e9).rounded()) },
+        returns: pools[index].role != .prefill)
+    }
     for function in pools[index].functions.indices {
       let placement = pools[index].placements.first { $0.function == function }
       pools[index].functions[function].routedCapacity = Compiler.routedCapacity(
@@ -59,6 +68,38 @@ extension Compilation {
 }
 
 extension Compilation {
+  /// What prices the steps of a pool.
+  ///
+  /// - Throws: where loads do not fit the pool; they have been refused when experts were placed.
+  fileprivate func estimator(ofPool index: Int) throws(Diagnostics) -> StepEstimator {
+    var estimator = StepEstimator(
+      pools[index], precision: program.precision,
+      model: CostModel(cluster.hardware, calibration: request.calibration),
+      devicesPerNode: cluster.devicesPerNode)
+    if let source = request.loads {
+      do { estimator.loads = try source.loads(of: pools[index]) } catch {
+        throw Diagnostics("expert-loads", error.description)
+      }
+    }
+    estimator.assumedBalancedness = request.pools[index].balancedness
+    return estimator
+  }
+
+  /// How lots pass the stages of a pool's pipeline.
+  fileprivate func pipelineSentence(_ index: Int) -> String {
+    let pool = pools[index]
+    guard let pipeline = pool.pipeline else { return "" }
+    func milliseconds(_ nanoseconds: Int) -> String {
+      "\(OverlapDecision.digits(Double(nanoseconds) / 1e6)) ms"
+    }
+    return
+      "\(pool.role.rawValue): \(pipeline.lots) lot\(pipeline.lots == 1 ? "" : "s") of a step under "
+      + "way in \(pool.mesh.pp) stages, \(milliseconds(pipeline.interval)) apart; steps follow after "
+      + "\(milliseconds(pipeline.period)), and stages have "
+      + "\(OverlapDecision.percent(pipeline.bubble)) of it nothing to do; a step alone takes "
+      + milliseconds(pipeline.span)
+  }
+
   /// What the hand-over of caches takes, and what of it shows behind the prefill.
   fileprivate func handoverSentence(_ from: Int, _ to: Int, step: Double) -> String {
     let model = CostModel(cluster.hardware, calibration: request.calibration)
@@ -96,15 +137,7 @@ struct OverlapDecision {
     self.pool = pool
     role = pool.role
     wish = compilation.wish(ofPool: index)
-    var estimator = StepEstimator(
-      pool, precision: compilation.program.precision,
-      model: CostModel(compilation.cluster.hardware, calibration: compilation.request.calibration),
-      devicesPerNode: compilation.cluster.devicesPerNode)
-    if let source = compilation.request.loads {
-      // Loads that do not fit the pool have been refused when experts were placed.
-      do { estimator.loads = try source.loads(of: pool) } catch { return nil }
-    }
-    estimator.assumedBalancedness = compilation.request.pools[index].balancedness
+    guard let estimator = try? compilation.estimator(ofPool: index) else { return nil }
     let open = estimator.overlapPlans(wish, cuts: !compilation.program.routesWithCapacity)
     var candidates = open
     if candidates.first?.overlaps ?? true { candidates.insert(estimator.serialPlan(), at: 0) }
@@ -148,13 +181,6 @@ struct OverlapDecision {
     }
     text +=
       "; \(OverlapDecision.percent(plan.exposedShare)) of the step is communication that shows"
-    let stages = pool.mesh.pp
-    if stages > 1 {
-      let bubble = Double(stages - 1) / Double(2 * stages - 1)
-      text +=
-        "; \(stages) lots pass the \(stages) stages, of one step alone "
-        + "\(OverlapDecision.percent(bubble)) is the pipeline filling and draining"
-    }
     if let share = plan.multiprocessors, plan.overlaps {
       text += "; exchanges take \(share) multiprocessors"
     }

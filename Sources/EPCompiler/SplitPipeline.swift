@@ -28,6 +28,9 @@ extension Compiler {
       compilation.pools[index].functions.append(transport(.receive, type))
       let send = ModelProgram.Call(compilation.pools[index].functions.count - 2)
       let receive = ModelProgram.Call(compilation.pools[index].functions.count - 1)
+      // As many lots as stages keep all of them busy; more would only be smaller.
+      compilation.pools[index].pipeline = PipelineSchedule(
+        lots: compilation.program.routesWithCapacity ? 1 : stages)
       compilation.pools[index].stages = cut.enumerated().map { stage, calls in
         (stage > 0 ? [receive] : []) + calls + (stage < stages - 1 ? [send] : [])
       }

@@ -91,6 +91,7 @@ extension Pool {
         "samples": .int(load.samples), "context": .int(load.context),
       ]),
       "micro_batches": microBatches > 1 ? .int(microBatches) : nil,
+      "pipeline": pipeline?.document,
       "activations": .text(activations.rawValue),
       "functions": .list(functions.map(\.document)),
       "stages": .list(stages.map { .list($0.map(\.document)) }),

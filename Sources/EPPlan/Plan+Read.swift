@@ -114,6 +114,7 @@ extension Pool {
       mesh: mesh, load: load, activations: try node["activations"].stringEnum())
     microBatches =
       try node.optional("micro_batches")?.int(in: 1...LayerSchedule.mostMicroBatches) ?? 1
+    if let node = try node.optional("pipeline") { pipeline = try PipelineSchedule(json: node) }
     if ![.bf16, .fp16, .fp32].contains(activations) {
       throw try node["activations"].fail("activations are bf16, fp16 or fp32")
     }

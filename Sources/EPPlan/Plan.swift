@@ -6,7 +6,7 @@ public import EPModel
 /// the JSON form.
 public struct Plan: Hashable, Sendable {
   /// The version of the format: the same major is required, a later minor is read.
-  public static let version = (major: 1, minor: 1)
+  public static let version = (major: 1, minor: 2)
 
   /// What the plan is for.
   public var model: ModelSummary

@@ -40,9 +40,9 @@ extension Pool {
       let caches = cacheBytes(of: function).saturatingProduct(max(call.layers.count, 1))
       table.cache = table.cache.saturatingSum(caches)
       table.activations = max(
-        table.activations, arena(call.function).saturatingProduct(microBatches))
+        table.activations, arena(call.function).saturatingProduct(parts))
       table.communication = max(
-        table.communication, communicationBytes(of: function).saturatingProduct(microBatches))
+        table.communication, communicationBytes(of: function).saturatingProduct(parts))
     }
   }
 

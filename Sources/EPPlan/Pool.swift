@@ -62,6 +62,8 @@ public struct Pool: Hashable, Sendable {
   /// Parts that a step is cut into, whose layers overlap; 1 where it is not. Each has the buffers of
   /// its functions for itself.
   public var microBatches: Int
+  /// How lots of a step pass the stages, where there are several; without it a step is one lot.
+  public var pipeline: PipelineSchedule?
   /// The number format of activations and caches.
   public var activations: Precision.Format
   /// The functions, at the same indices in all pools.
@@ -100,8 +102,14 @@ public struct Pool: Hashable, Sendable {
     }
   }
 
+  /// Lots that a step is cut into, each of all micro-batches.
+  public var lots: Int { pipeline?.lots ?? 1 }
+
+  /// Micro-batches of all lots of a step.
+  public var parts: Int { microBatches.saturatingProduct(lots) }
+
   /// The most tokens of a micro-batch.
-  public var batchTokens: Int { (load.tokens + microBatches - 1) / max(microBatches, 1) }
+  public var batchTokens: Int { (load.tokens + parts - 1) / max(parts, 1) }
 
   /// The most rows a value of the type can have in one micro-batch.
   public func mostRows(of type: TensorType, in function: ShardedFunction) -> Int {

@@ -48,6 +48,12 @@ extension PlanSummary {
       ]),
       "sequences": .int(pool.load.sequences), "tokens": .int(pool.load.tokens),
       "context": .int(pool.load.context),
+      "pipeline": pool.pipeline.map { pipeline in
+        .object([
+          "lots": .int(pipeline.lots), "stages_ns": .ints(pipeline.stages),
+          "period_ns": .int(pipeline.period), "bubble": .real(pipeline.bubble),
+        ])
+      },
       "attention": .texts(summary.phrases(\.attention).map(\.text)),
       "experts": .texts(summary.placements.map(\.text)),
       "cache_bytes_per_token": .int(cache.perToken),

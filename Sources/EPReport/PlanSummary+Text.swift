@@ -52,6 +52,9 @@ extension PlanSummary {
         + "\(Units.plural(pool.load.tokens, "token")) a step"
         + (mesh.dp > 1 ? " in each of \(mesh.dp) data groups" : "")
         + ", context \(pool.load.context)")
+    if let pipeline = pool.pipeline {
+      page.field("pipeline", PipelineTimeline.phrase(pipeline, of: pool))
+    }
     let all = summary.layerCount
     func write(_ name: String, _ phrases: [(text: String, layers: Int)], of all: Int) {
       for (index, phrase) in phrases.enumerated() {
@@ -103,7 +106,7 @@ extension PlanSummary {
     page.table(rows)
     if let arena = summary.arena, arena.bytes > 0 {
       let name = Escaping.shortened(Escaping.printable(arena.function), to: 20)
-      let batches = summary.pool.microBatches
+      let batches = summary.pool.parts
       page.field(
         "  arena",
         (batches > 1 ? "\(batches) of " : "") + "\(Units.bytes(arena.bytes)), that of \(name)"

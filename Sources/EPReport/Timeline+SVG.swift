@@ -1,6 +1,6 @@
 internal import EPPlan
 
-extension Timeline {
+extension Timeline: SVGDrawing {
   /// Where things are, in pixels.
   private enum Place {
     static let left = 150.0
@@ -33,11 +33,9 @@ extension Timeline {
   ]
 
   /// The period as an SVG picture that needs no other file.
-  public var svg: String {
+  var svg: String {
     let width = Place.left + Place.width + Place.right
-    let lanes = Double(ShardedFunction.Stream.allCases.count)
-    let bottom = Place.top + lanes * (Place.lane + Place.gap)
-    let height = bottom + Place.strip + 118
+    let (bottom, height) = (bottom, height)
     var lines = [
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"\(number(width))\" "
         + "height=\"\(number(height))\" viewBox=\"0 0 \(number(width)) \(number(height))\" "
@@ -57,6 +55,13 @@ extension Timeline {
     lines.append("</svg>")
     return lines.map { $0 + "\n" }.joined()
   }
+
+  private var bottom: Double {
+    Place.top + Double(ShardedFunction.Stream.allCases.count) * (Place.lane + Place.gap)
+  }
+
+  /// Pixels from top to bottom.
+  var height: Double { bottom + Place.strip + 118 }
 
   private func x(_ time: Int) -> Double {
     Place.left + Place.width * Double(time) / Double(max(schedule.period, 1))
@@ -261,21 +266,25 @@ extension Timeline {
         Place.left, top + 26, 11.5, "#475569"))
   }
 
-  // MARK: Elements
+}
 
-  private func number(_ value: Double) -> String {
+/// A picture made of SVG elements.
+protocol SVGDrawing {}
+
+extension SVGDrawing {
+  func number(_ value: Double) -> String {
     let text = Units.decimal(value, digits: 2)
     return text.hasSuffix(".00") ? String(text.dropLast(3)) : text
   }
 
-  private func text(
+  func text(
     _ text: String, _ x: Double, _ y: Double, _ size: Double, _ colour: String, _ more: String = ""
   ) -> String {
     "<text x=\"\(number(x))\" y=\"\(number(y))\" font-size=\"\(number(size))\" fill=\"\(colour)\""
       + (more.isEmpty ? "" : " " + more) + ">\(Escaping.xml(text))</text>"
   }
 
-  private func rectangle(
+  func rectangle(
     _ x: Double, _ y: Double, _ width: Double, _ height: Double, _ style: String
   ) -> String {
     "<rect x=\"\(number(x))\" y=\"\(number(y))\" width=\"\(number(width))\" "

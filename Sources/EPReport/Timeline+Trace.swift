@@ -1,10 +1,9 @@
-public import EPModel
+internal import EPModel
 internal import EPPlan
 
 extension Timeline {
-  /// The first layers as trace events, which Perfetto and Chrome's tracing page show: warm-up, and
-  /// then period after period.
-  public var trace: Document {
+  /// The first layers as trace events: warm-up, and then period after period.
+  var events: [Document] {
     var events = [Timeline.metadata("process_name", title, thread: nil)]
     for stream in ShardedFunction.Stream.allCases {
       let name = stream == .compute ? "compute stream" : "communication stream"
@@ -17,12 +16,14 @@ extension Timeline {
         }
       }
     }
-    return .object(["displayTimeUnit": .text("ns"), "traceEvents": .list(events)])
+    return events
   }
 
-  private static func metadata(_ kind: String, _ name: String, thread: Int?) -> Document {
+  static func metadata(
+    _ kind: String, _ name: String, process: Int = 0, thread: Int?
+  ) -> Document {
     .object([
-      "name": .text(kind), "ph": .text("M"), "pid": .int(0), "tid": thread.map(Document.int),
+      "name": .text(kind), "ph": .text("M"), "pid": .int(process), "tid": thread.map(Document.int),
       "args": .object(["name": .text(name)]),
     ])
   }

@@ -1,9 +1,9 @@
 internal import EPIR
 internal import EPModel
-public import EPPlan
+internal import EPPlan
 
 /// One period of a repeated layer's schedule: what each stream does, micro-batch by micro-batch.
-public struct Timeline: Sendable {
+struct Timeline: Sendable {
   /// What a stream does without changing its subject: neighbouring kernels of one part of a layer.
   struct Segment {
     /// The micro-batch.
@@ -49,7 +49,7 @@ public struct Timeline: Sendable {
 
   /// The schedule of a function of a pool of a verified plan; without a name, of the scheduled
   /// function that most layers call. Nil where there is none.
-  public init?(_ plan: Plan, pool poolIndex: Int = 0, function name: String? = nil) {
+  init?(_ plan: Plan, pool poolIndex: Int, function name: String?) {
     guard plan.pools.indices.contains(poolIndex) else { return nil }
     let pool = plan.pools[poolIndex]
     let calls = PoolSummary(pool: pool).layerCalls.filter {

@@ -37,7 +37,7 @@ extension ShardedFunction {
         operation: index, kind: operation.kind, group: group, ranks: ranks, algorithm: algorithm,
         bytes: Int(
           min(
-            Double(pool.microBatches) * bytesSent(by: operation, ranks: ranks, in: pool), 0x1p50)))
+            Double(pool.parts) * bytesSent(by: operation, ranks: ranks, in: pool), 0x1p50)))
     }
   }
 

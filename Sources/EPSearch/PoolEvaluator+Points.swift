@@ -1,3 +1,4 @@
+internal import EPCompiler
 internal import EPCost
 internal import EPIR
 internal import EPPlan
@@ -50,7 +51,7 @@ extension PoolEvaluator {
     let step = StepShape(
       prompts: Double(tokens), length: Double(problem.promptLength), read: read)
     guard let (seconds, overlap) = seconds(shape, step, depth) else { return nil }
-    let steps = (read / Double(tokens)).rounded(.up)
+    let steps = (read / Double(tokens)).rounded(.up) + draining(shape)
     return PoolPoint(
       shape: shape, sequences: 0, promptTokens: tokens, step: seconds, promptStep: seconds,
       timePerToken: 0, timeToFirstToken: (steps + 0.5) * seconds,
@@ -86,6 +87,12 @@ extension PoolEvaluator {
       full: max(plain, alone) * monotony, overlap: .auto)
   }
 
+  /// Steps that the last lot of a prompt passes the later stages of a pipeline for, at most.
+  private func draining(_ shape: PoolShape) -> Double {
+    let lots = problem.program.routesWithCapacity ? 1 : shape.mesh.pp
+    return Double(shape.mesh.pp - 1) / Double(lots)
+  }
+
   func decodeStep(_ shape: PoolShape, _ sequences: Int) -> StepShape {
     StepShape(
       sequences: Double(sequences), drafts: shape.drafts, context: Double(problem.decodeContext),
@@ -110,7 +117,7 @@ extension PoolEvaluator {
     let carrying = 1 - pow(1 - min(busy, 1), Double(shape.mesh.dp))
     let longer = max(plain, full)
     let step = (1 - carrying) * plain + carrying * longer
-    let service = (read / Double(chunk)).rounded(.up) * longer
+    let service = ((read / Double(chunk)).rounded(.up) + draining(shape)) * longer
     let utilization = busy / problem.mostUtilization
     let waits = utilization < 1 ? utilization / (2 * (1 - utilization)) : .infinity
     return PoolPoint(

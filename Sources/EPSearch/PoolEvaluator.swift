@@ -82,6 +82,7 @@ final class PoolEvaluator {
     var form: Int
     var function: Int
     var load: Pool.Load
+    var lots: Int
     var capacity: Int
   }
 
@@ -172,7 +173,8 @@ final class PoolEvaluator {
       let capacity =
         index < form.hasExperts.count && form.hasExperts[index]
         ? sketcher.routedCapacity(ofFunction: index, in: pool) : 0
-      let key = ArenaKey(form: form.id, function: index, load: load, capacity: capacity)
+      let key = ArenaKey(
+        form: form.id, function: index, load: load, lots: pool.lots, capacity: capacity)
       if let known = arenas[key] { return (known, capacity) }
       let bytes = sketcher.arenaBytes(ofFunction: index, routedCapacity: capacity, in: pool)
       arenas[key] = bytes

@@ -16,9 +16,12 @@ struct PoolMemory {
   private var cacheBytes: [Int]
   /// Bytes of buffers for one routed row, by function.
   private var rowBytes: [Int]
+  /// Lots of a step, each with arenas and buffers of its own.
+  private let lots: Int
 
   /// Works out a pool's account for sequences of so many tokens.
   init(_ pool: Pool, precision: Precision, context: Int) {
+    lots = pool.lots
     var pool = pool
     pool.load = Pool.Load(sequences: 1, tokens: 1, context: context)
     for index in pool.functions.indices { pool.functions[index].routedCapacity = 1 }
@@ -48,9 +51,10 @@ struct PoolMemory {
             .saturatingProduct(call.layers))
         if !seen.insert(call.function).inserted { continue }
         let (arena, rows) = room(call.function)
-        table.activations = max(table.activations, arena)
+        table.activations = max(table.activations, arena.saturatingProduct(lots))
         table.communication = max(
-          table.communication, rowBytes[call.function].saturatingProduct(rows))
+          table.communication,
+          rowBytes[call.function].saturatingProduct(rows).saturatingProduct(lots))
       }
       if cacheShare != 1 { table.cache = Int((Double(table.cache) * cacheShare).rounded(.up)) }
       if table.total >= fullest.total { fullest = table }

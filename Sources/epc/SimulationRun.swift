@@ -110,8 +110,9 @@ final class SimulationProgress {
     let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 24 - filled)
     Terminal.draw(
       "\r\(pools[progress.pool]) [\(bar)] step \(progress.steps)/\(progress.of), "
-        + "\((progress.seconds * 1e3).rounded() / 1e3) s simulated, "
-        + "\(Int(progress.tokensPerSecond)) tokens/s, fullest rank \(progress.fullestRank)  ")
+        + "\((progress.simulation.seconds * 1e3).rounded() / 1e3) s simulated, "
+        + "\(Int(progress.tokensPerSecond)) tokens/s, slowest rank "
+        + "\(progress.simulation.slowestRank)  ")
   }
 
   func end() {

@@ -111,6 +111,8 @@ import Testing
       ]
     }
     try change(stages) { $0.pools[0].stages[0].removeLast() }
+    try change(stages) { $0.pools[0].pipeline?.period = 0 }
+    try change(stages) { $0.pools[0].pipeline?.lots = 0 }
     try change(stages) { $0.pools[0].functions[0].streams.removeLast() }
     try change(stages) { plan in
       let last = plan.pools[0].functions.count - 1

@@ -1,3 +1,4 @@
+import EPIR
 import EPModel
 import EPPlan
 import EPTestSupport
@@ -112,6 +113,26 @@ extension Mutation {
         let order = pool.functions[index].issueOrder
         let place = random.below(order.count - 1)
         pool.functions[index].waits[order[place]].append(order[place + 1])
+        return true
+      },
+      .pool("a pipeline's step before its lots are through") { pool, _ in
+        guard let pipeline = pool.pipeline else { return false }
+        pool.pipeline?.period = pipeline.least(returns: pool.role != .prefill) - 1
+        return true
+      },
+      .pool("a stage of a pipeline without a time") { pool, _ in
+        guard pool.pipeline != nil else { return false }
+        pool.pipeline?.stages.removeLast()
+        return true
+      },
+      .pool("no lots, or too many") { pool, random in
+        guard pool.pipeline != nil else { return false }
+        pool.pipeline?.lots = random.pick([0, -1, PipelineSchedule.mostLots + 1, .max])
+        return true
+      },
+      .pool("a pipeline of one stage") { pool, _ in
+        guard pool.mesh.pp == 1 else { return false }
+        pool.pipeline = PipelineSchedule(lots: 1, stages: [1], returns: true)
         return true
       },
       .pool("other micro-batches than planned") { pool, random in

@@ -45,6 +45,38 @@ import Testing
     }
   }
 
+  /// Lots of a pipeline, alone and cut into micro-batches, make the very numbers of whole steps.
+  @Test(arguments: [2, 3, 4], [1, 2])
+  func lotsOfPipelinesChangeNothing(stages: Int, microBatches: Int) throws {
+    let number = 4 + stages
+    let program = SmallModels.program(number, drafts: 1)
+    let layers = program.layerCount
+    if GenerationTests.hasCapacity(program) || layers < stages { return }
+    var request = GenerationRequest(
+      prompts: SmallModels.prompts(number, count: 5), count: 4,
+      kept: [.logits, .routing, .hidden])
+    request.speculate = program.drafts.count
+    let whole = try SmallModels.session(program, Mesh(dp: 2, ep: 2)).generate(request)
+    let session = try SmallModels.session(
+      program, Mesh(pp: stages, dp: 2, ep: 2), overlap: .microBatches(microBatches))
+    let pool = session.plan.pools[0]
+    #expect(pool.lots == stages && pool.parts == stages * microBatches)
+    #expect(pool.pipeline?.stages.count == stages)
+    let made = try session.generate(request)
+    for (a, b) in zip(whole.prompts, made.prompts) {
+      #expect(a.tokens == b.tokens && a.routes == b.routes && a.decodeRoutes == b.decodeRoutes)
+      #expect(a.prefillLogits == b.prefillLogits && a.decodeLogits == b.decodeLogits)
+      #expect(a.hidden == b.hidden)
+    }
+    // Every rank works on a lot until it is through, and then on the next.
+    let rank = session.plan.instantiate(rank: 0, of: 0)
+    let order = EPBackend.Issue.order(
+      of: rank.calls.enumerated().map { ($0.offset, $0.element.function) },
+      functions: pool.functions, microBatches: microBatches, lots: stages)
+    let lots = order.map { $0.batch / microBatches }
+    #expect(lots == lots.sorted() && Set(lots).count == stages)
+  }
+
   @Test func handOverBetweenPoolsOfMicroBatches() throws {
     let program = SmallModels.program(4, drafts: 0)
     let request = GenerationRequest(

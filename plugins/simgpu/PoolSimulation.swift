@@ -38,9 +38,8 @@ public final class PoolSimulation {
   ) throws(Diagnostics) {
     var estimator = estimator
     let pool = estimator.pool
-    // A pipeline is kept full by as many lots as it has stages, each of all micro-batches.
-    let lots = max(pool.mesh.pp, 1)
-    estimator.microBatches = lots * pool.microBatches
+    let lots = pool.lots
+    estimator.microBatches = pool.parts
     do throws(PlacementError) {
       estimator.loads =
         pool.placements.isEmpty ? nil : try options.routing.loads?.loads(of: pool)
@@ -83,6 +82,12 @@ public final class PoolSimulation {
   /// Simulated seconds so far.
   public var seconds: Double { (clocks.last?.end ?? 0).seconds }
 
+  /// The cluster's rank that computed longest in the latest step: the others wait for it.
+  public var slowestRank: Int {
+    let busy = clocks.flatMap(\.busySinceMark)
+    return pool.firstRank + (busy.indices.max { (busy[$0], $1) < (busy[$1], $0) } ?? 0)
+  }
+
   /// Makes no rank continue before a time.
   func advance(to time: Ticks) {
     for clocks in clocks { clocks.advance(to: time) }
@@ -103,7 +108,7 @@ public final class PoolSimulation {
     for lot in left.indices {
       for stage in stages.indices {
         let own = clocks[stage]
-        if stage == 0 && pool.role != .prefill && left.count > 1 {
+        if stage == 0 && pool.role != .prefill && pool.mesh.pp > 1 {
           // The tokens to go on with come from the last stage.
           unsafe epc_raise(own.compute.base, left[lot].base, own.ranks)
         }

@@ -95,7 +95,7 @@ struct StageProgram {
     _ keepsTraffic: Bool
   ) {
     let pool = estimator.pool
-    let tokens = Int((estimator.step.tokens / Double(max(pool.mesh.pp, 1))).rounded(.up))
+    let tokens = Int((estimator.step.tokens / Double(pool.lots)).rounded(.up))
     var call = Call(
       list: list, layers: layers, batch: batches.lowerBound, batches: batches.count, routings: [],
       order: lists[list].order(layers: layers.count))

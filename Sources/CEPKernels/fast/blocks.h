@@ -19,8 +19,8 @@ enum {
   /// first-level cache for all rows.
   EPC_BLOCK_F32 = 128,
   EPC_BLOCK_BF16 = 1024,
-  /// A panel's weights of so many inputs as bf16.
-  EPC_EXPANDED_BYTES = EPC_PANEL * EPC_BLOCK_BF16 * 2,
+  /// More than a first-level cache holds, and less than a second-level one.
+  EPC_CACHED_BYTES = 1 << 19,
 };
 
 /// A block of a panel's weights, `[inputs, width]`, and the rows it is multiplied with.
@@ -48,8 +48,6 @@ typedef struct {
   /// Memory that will be read next, and how many lines of it.
   const char *next;
   size_t next_lines;
-  /// Room of EPC_EXPANDED_BYTES, a multiple of 64, for tiles.
-  uint8_t *expanded;
 } epc_block;
 
 /// Scaled dot products of queries and keys, each of one or two parts.
@@ -141,8 +139,9 @@ static inline bool epc_tiles_are_wide(epc_format format, size_t rows, size_t vec
 void epc_prepare_tiles(epc_format format, const float *x, size_t x_stride, const int32_t *index,
                        size_t in, size_t rows, size_t first, size_t end, void *prepared);
 
-/// The rate of tiles of bf16, or of bytes, as `rates` have it.
-double epc_multiply_tiles(bool is_bytes, size_t steps);
+/// Products of tiles of bf16, or of bytes, as `rates` have them: of what registers hold, or of tiles from
+/// EPC_CACHED_BYTES of memory, one for each product.
+double epc_multiply_tiles(bool is_bytes, const char *memory, size_t steps);
 
 /// The kernels of a level.
 const epc_kernels *epc_kernels_of(epc_level level);

@@ -36,7 +36,6 @@ typedef struct {
 
 /// Where things lie in a thread's room.
 typedef struct {
-  uint8_t *expanded;
   float *gate, *up, *row, *gathered;
   char *prepared;
 } room;
@@ -46,8 +45,7 @@ static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 static room lay_out(const run *run, void *at) {
   const size_t in = larger(run->in.in, run->out.in);
   room r;
-  r.expanded = at;
-  r.prepared = (char *)at + EPC_EXPANDED_BYTES;
+  r.prepared = at;
   r.gate = (float *)(r.prepared + CHUNK * run->in.row_bytes);
   r.up = r.gate + CHUNK * EPC_PANEL;
   r.row = r.up + CHUNK * EPC_PANEL;
@@ -56,7 +54,7 @@ static room lay_out(const run *run, void *at) {
 }
 
 static size_t room_bytes(const run *run) {
-  return EPC_EXPANDED_BYTES + CHUNK * (run->in.row_bytes + 2 * EPC_PANEL * sizeof(float)) +
+  return CHUNK * (run->in.row_bytes + 2 * EPC_PANEL * sizeof(float)) +
          ((1 + EPC_ROWS) * larger(run->in.in, run->out.in) + EPC_GROUP) * sizeof(float);
 }
 
@@ -120,7 +118,6 @@ static void gate(void *context, size_t index, size_t worker) {
     panels[i].block.prepared = room.prepared;
     panels[i].block.sums = i == 0 ? room.gate : room.up;
     panels[i].block.sums_stride = width;
-    panels[i].block.expanded = room.expanded;
   }
   epc_panels_multiply(panels, 2);
   const size_t first = panel * EPC_PANEL;
@@ -152,13 +149,11 @@ static void finish(void *context, size_t index, size_t worker) {
   const size_t kept = e->width - first < p.width ? e->width - first : p.width;
   float *y = run->y + part->first * e->width + first;
   // The last panel, if it is padded, is made elsewhere and copied.
-  const room room = lay_out(run, epc_pool_scratch(run->pool, worker, 0));
-  float *made = room.gate;
+  float *made = epc_pool_scratch(run->pool, worker, 0);
   p.block.rows = rows;
   p.block.prepared = run->prepared + part->first * run->out.row_bytes;
   p.block.sums = kept == p.width ? y : made;
   p.block.sums_stride = kept == p.width ? e->width : p.width;
-  p.block.expanded = room.expanded;
   epc_panels_multiply(&p, 1);
   for (size_t r = 0; r < rows && kept < p.width; r++) {
     memcpy(y + r * e->width, made + r * p.width, kept * sizeof(float));

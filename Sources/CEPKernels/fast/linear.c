@@ -5,9 +5,6 @@
 #include "products.h"
 
 enum {
-  /// How far ahead of where they are read weights are asked for, when few rows leave no time to wait.
-  AHEAD = 8192,
-  LINE = 64,
   /// Panels of a task whose rows do not stay in the second-level cache from one panel to the next.
   SPAN = 4,
   /// Rows in tiles that are multiplied together: as many as stay in the second-level cache.
@@ -51,16 +48,6 @@ const epc_kernels *epc_kernels_of(epc_level level) {
 #endif
   (void)level;
   return &epc_kernels_portable;
-}
-
-epc_product epc_product_of(epc_level level, epc_format format, size_t in) {
-  return (epc_product){
-      .kernels = epc_kernels_of(level),
-      .has_tiles = level == EPC_LEVEL_AMX && format != EPC_FORMAT_F32,
-      .format = format,
-      .in = in,
-      .row_bytes = epc_prepared_bytes(format, in),
-  };
 }
 
 size_t epc_linear_scratch(const epc_linear *linear, size_t rows) {
@@ -134,159 +121,16 @@ static void prepare(void *context, size_t index, size_t worker) {
   }
 }
 
-static void multiply_bf16(const epc_panel *p) {
-  if (p->product->has_tiles) {
-    epc_block_tiles(EPC_FORMAT_BF16, &p->block);
-  } else {
-    p->product->kernels->bf16(&p->block);
-  }
-}
-
-static bool has_few_rows(const epc_panel *p) {
-  // A tile of rows reads weights once, from one end to the other.
-  return p->block.rows <= (p->product->has_tiles ? 16 : 2 * EPC_ROWS);
-}
-
-/// Floats or bf16: blocks of inputs that stay in the caches, and for each the panels.
-static void multiply_plain(epc_panel *panels, size_t count) {
-  const epc_product *product = panels->product;
-  const bool is_f32 = product->format == EPC_FORMAT_F32;
-  const size_t padded = epc_padded_inputs(product->format, product->in);
-  const size_t most = is_f32 ? EPC_BLOCK_F32 : EPC_BLOCK_BF16;
-  const bool is_whole = panels->block.rows <= EPC_ROWS || (product->has_tiles && has_few_rows(panels));
-  const size_t step = is_whole ? padded : most;
-  const size_t size = is_f32 ? 4 : 2;
-  for (size_t k = 0; k < padded; k += step) {
-    const size_t inputs = padded - k < step ? padded - k : step;
-    for (size_t i = 0; i < count; i++) {
-      epc_panel *p = panels + i;
-      p->block.inputs = inputs;
-      p->block.weights = p->weights + k * size * p->width;
-      p->block.offset = k * size;
-      p->block.is_first = k == 0;
-      if (has_few_rows(p)) {
-        p->block.next = (const char *)p->block.weights + AHEAD;
-        p->block.next_lines = inputs * size * p->width / LINE;
-      } else if (i + 1 < count) {
-        p->block.next = p[1].weights + k * size * p[1].width;
-        p->block.next_lines = inputs * size * p[1].width / LINE;
-      } else {
-        // Beyond the last block there is the next task's panel, most of the time.
-        p->block.next = panels->weights + (k + inputs) * size * p->width;
-        p->block.next_lines = inputs * size * p->width / LINE;
-      }
-      if (is_f32) {
-        product->kernels->f32(&p->block);
-      } else {
-        multiply_bf16(p);
-      }
-    }
-  }
-}
-
-/// Bytes of a row for `inputs` inputs, a multiple of a group.
-static size_t bytes_of_inputs(epc_format format, size_t inputs) {
-  return format == EPC_FORMAT_INT8 ? inputs / EPC_GROUP * (2 * EPC_GROUP + 8) : 2 * inputs;
-}
-
-/// Groups in tiles: few rows at once, others in blocks of inputs that stay in the caches.
-static void multiply_groups_in_tiles(epc_panel *p) {
-  const epc_format format = p->product->format;
-  const size_t padded = epc_padded_inputs(format, p->product->in);
-  const bool is_wide = epc_tiles_are_wide(format, p->block.rows, p->block.vectors);
-  const size_t step = is_wide ? padded : EPC_BLOCK_BF16;
-  for (size_t k = 0; k < padded; k += step) {
-    p->block.inputs = padded - k < step ? padded - k : step;
-    const size_t bytes = epc_input_offset(format, p->block.inputs, p->width);
-    p->block.is_first = k == 0;
-    p->block.weights = p->weights;
-    p->block.offset = bytes_of_inputs(format, k);
-    // Beyond the last block there is the next task's panel, most of the time.
-    p->block.next = p->weights + bytes;
-    p->block.next_lines = (bytes + LINE - 1) / LINE;
-    epc_block_tiles(format, &p->block);
-    p->weights += bytes;
-  }
-}
-
-static void multiply_groups(epc_panel *p) {
-  const epc_product *product = p->product;
-  const epc_format format = product->format;
-  const size_t groups = epc_padded_inputs(format, product->in) / EPC_GROUP;
-  const size_t bytes = epc_group_bytes(format, p->width);
-  uint32_t expanded[EPC_PANEL * EPC_GROUP / 2];
-  float scales[EPC_PANEL];
-  for (size_t g = 0; g < groups; g++) {
-    const uint8_t *group = (const uint8_t *)p->weights + g * bytes;
-    p->block.is_first = g == 0;
-    p->block.inputs = EPC_GROUP;
-    p->block.scales = (const float *)group;
-    p->block.next = (const char *)group + (has_few_rows(p) ? AHEAD : bytes);
-    p->block.next_lines = (bytes + LINE - 1) / LINE;
-    if (format == EPC_FORMAT_INT8) {
-      p->block.weights = group + 4 * p->width;
-      p->block.offset = bytes_of_inputs(format, g * EPC_GROUP);
-      product->kernels->bytes(&p->block);
-    } else if (format == EPC_FORMAT_FP8) {
-      product->kernels->expand_fp8(group + 4 * p->width, p->block.vectors, expanded);
-      p->block.weights = expanded;
-      p->block.offset = bytes_of_inputs(format, g * EPC_GROUP);
-      product->kernels->bf16(&p->block);
-    } else {
-      product->kernels->expand_mxfp4(group + 4 * p->width, p->block.vectors, expanded);
-      p->block.inputs = EPC_MICRO_GROUP;
-      p->block.scales = scales;
-      for (size_t m = 0; m < EPC_GROUP / EPC_MICRO_GROUP; m++) {
-        for (size_t lane = 0; lane < p->width; lane++) {
-          // Elements are twice what they stand for.
-          const uint32_t code = group[m * p->width + lane];
-          const uint32_t bits = (code - 1) << 23;
-          memcpy(scales + lane, &bits, sizeof(bits));
-        }
-        p->block.weights = expanded + m * EPC_MICRO_GROUP / 4 * p->width;
-        p->block.offset = (g * EPC_GROUP / EPC_MICRO_GROUP + m) * (2 * EPC_MICRO_GROUP + 8);
-        product->kernels->bytes(&p->block);
-        p->block.is_first = false;
-      }
-    }
-  }
-}
-
-epc_panel epc_panel_at(const epc_product *product, const void *matrix, size_t out, size_t index) {
-  const size_t width = epc_panel_width(out, index);
-  return (epc_panel){
-      .product = product,
-      .width = width,
-      .weights = (const char *)matrix + epc_panel_offset(product->format, product->in, index),
-      .block = {.vectors = width / EPC_LANES, .stride = width, .row_bytes = product->row_bytes},
-  };
-}
-
-void epc_panels_multiply(epc_panel *panels, size_t count) {
-  const epc_product *product = panels->product;
-  if (product->format == EPC_FORMAT_F32 || product->format == EPC_FORMAT_BF16) {
-    multiply_plain(panels, count);
-    return;
-  }
-  for (size_t i = 0; i < count; i++) {
-    if (product->has_tiles) {
-      multiply_groups_in_tiles(panels + i);
-    } else {
-      multiply_groups(panels + i);
-    }
-  }
-}
-
 /// Whether sums of many rows lie side by side until all inputs are in: those of floats come back for every
 /// block of inputs, and rows of results may lie so far apart that they drive each other out of the caches.
 static bool keeps_sums_together(const epc_linear *linear, size_t rows) {
   return linear->format == EPC_FORMAT_F32 && rows >= 128 && linear->in > EPC_BLOCK_F32;
 }
 
-/// Room that a task needs: for expanded weights, and for sums that do not lie in the results.
+/// Room that a task needs for sums that do not lie in the results.
 static size_t task_bytes(const epc_linear *linear, size_t rows) {
   const size_t panels = keeps_sums_together(linear, rows) ? SPAN : linear->out % EPC_LANES != 0;
-  return EPC_EXPANDED_BYTES + panels * rows * EPC_PANEL * sizeof(float);
+  return panels * rows * EPC_PANEL * sizeof(float);
 }
 
 static void multiply(void *context, size_t index, size_t worker) {
@@ -302,24 +146,22 @@ static void multiply(void *context, size_t index, size_t worker) {
   matrix = c->group * l->batch + batch;
   const size_t y_stride = l->batch * l->out;
   float *y = run->y + start * y_stride + batch * l->out;
-  // Expanded weights, then the sums of a panel that is padded.
-  char *room = epc_pool_scratch(run->pool, worker, task_bytes(l, run->rows));
+  float *room = epc_pool_scratch(run->pool, worker, task_bytes(l, run->rows));
   const bool is_together = keeps_sums_together(l, rows);
   epc_panel panels[SPAN];
   for (size_t i = 0; i < to - from; i++) {
     const size_t first = (from + i) * EPC_PANEL;
     panels[i] = epc_panel_at(&run->product, (const char *)l->weights + matrix * run->matrix_bytes,
                              l->out, from + i);
-    epc_block *block = &panels[i].block;
     const size_t width = panels[i].width;
     // The last panel, if it is padded, is made elsewhere and copied.
     const bool is_apart = is_together || first + width > l->out;
-    float *apart = (float *)(room + EPC_EXPANDED_BYTES) + (is_together ? i * rows * EPC_PANEL : 0);
+    float *apart = room + (is_together ? i * rows * EPC_PANEL : 0);
+    epc_block *block = &panels[i].block;
     block->rows = rows;
     block->prepared = run->prepared + (batch * run->rows + start) * run->row_bytes;
     block->sums = is_apart ? apart : y + first;
     block->sums_stride = is_apart ? width : y_stride;
-    block->expanded = (uint8_t *)room;
   }
   epc_panels_multiply(panels, to - from);
   for (size_t i = 0; i < to - from; i++) {

@@ -24,13 +24,9 @@ static size_t block_inputs(epc_format format) {
   return format == EPC_FORMAT_BF16 ? MOST_INPUTS : EPC_BLOCK_BF16;
 }
 
-/// What a thread needs: expanded weights, sums of a panel that is padded, prepared rows.
-static size_t prepared_offset(void) {
-  return EPC_EXPANDED_BYTES + MOST_ROWS * EPC_PANEL * sizeof(float);
-}
-
+/// What a thread needs: prepared rows, and sums of a panel that is padded.
 static size_t room_bytes(epc_format format) {
-  return prepared_offset() + MOST_ROWS * epc_prepared_bytes(format, block_inputs(format));
+  return MOST_ROWS * (epc_prepared_bytes(format, block_inputs(format)) + EPC_PANEL * sizeof(float));
 }
 
 static void multiply_chunk(void *context, size_t index, size_t worker) {
@@ -40,9 +36,9 @@ static void multiply_chunk(void *context, size_t index, size_t worker) {
   const size_t batch = index % l->batch;
   const size_t first = index / l->batch * run->chunk_rows;
   const size_t rows = run->rows - first < run->chunk_rows ? run->rows - first : run->chunk_rows;
-  char *room = epc_pool_scratch(run->pool, worker, room_bytes(format));
-  float *partial = (float *)(room + EPC_EXPANDED_BYTES);
-  char *prepared = room + prepared_offset();
+  char *prepared = epc_pool_scratch(run->pool, worker, room_bytes(format));
+  float *partial =
+      (float *)(prepared + MOST_ROWS * epc_prepared_bytes(format, block_inputs(format)));
   const size_t x_stride = l->batch * l->in;
   const size_t y_stride = l->batch * l->out;
   const float *x = run->x + first * x_stride + (run->x_index == NULL ? batch * l->in : 0);
@@ -78,7 +74,6 @@ static void multiply_chunk(void *context, size_t index, size_t worker) {
           .is_first = k == 0,
           .next = next,
           .next_lines = epc_input_offset(format, padded, width) / LINE,
-          .expanded = (uint8_t *)room,
       };
       epc_block_tiles(format, &block);
       if (k + step >= l->in) {

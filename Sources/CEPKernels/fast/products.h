@@ -25,8 +25,8 @@ typedef struct {
   const char *weights;
 } epc_panel;
 
-/// A panel of a packed matrix of `out` outputs; rows, `prepared`, `expanded`, and where sums go, all
-/// `width` of them for each row, are the caller's to set in its block.
+/// A panel of a packed matrix of `out` outputs; rows, `prepared`, and where sums go, all `width` of them
+/// for each row, are the caller's to set in its block.
 epc_panel epc_panel_at(const epc_product *product, const void *matrix, size_t out, size_t index);
 
 /// Multiplies the same rows with a few panels of one product.

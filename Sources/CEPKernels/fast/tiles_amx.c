@@ -95,14 +95,19 @@ TILES void epc_prepare_tiles(epc_format format, const float *x, size_t x_stride,
   }
 }
 
-TILES double epc_multiply_tiles(bool is_bytes, size_t steps) {
-  static const uint16_t zeros[TILE_ROWS * TILE_INPUTS];
+INLINED void load_tiles(const char *from) {
+  _tile_loadd(6, from, LINE);
+  _tile_loadd(4, from + TILE_BYTES, LINE);
+  _tile_loadd(7, from + 2 * TILE_BYTES, LINE);
+  _tile_loadd(5, from + 3 * TILE_BYTES, LINE);
+}
+
+TILES double epc_multiply_tiles(bool is_bytes, const char *memory, size_t steps) {
+  static const char zeros[4 * TILE_BYTES];
   configure(TILE_ROWS, TILE_ROWS);
-  _tile_loadd(4, zeros, LINE);
-  _tile_loadd(5, zeros, LINE);
-  _tile_loadd(6, zeros, LINE);
-  _tile_loadd(7, zeros, LINE);
+  load_tiles(zeros);
   for (size_t k = 0; k < steps; k++) {
+    if (memory != NULL) load_tiles(memory + k * 4 * TILE_BYTES % EPC_CACHED_BYTES);
     if (is_bytes) {
       _tile_dpbsud(0, 4, 6);
       _tile_dpbsud(1, 4, 7);
@@ -127,5 +132,8 @@ void epc_prepare_tiles(epc_format format, const float *x, size_t x_stride, const
   (void)in, (void)rows, (void)first, (void)end, (void)prepared;
 }
 
-double epc_multiply_tiles(bool is_bytes, size_t steps) { return is_bytes ? 0 : (double)steps; }
+double epc_multiply_tiles(bool is_bytes, const char *memory, size_t steps) {
+  (void)memory;
+  return is_bytes ? 0 : (double)steps;
+}
 #endif

@@ -110,6 +110,14 @@ INLINED void finish(const square *s, const float *sums) {
   }
 }
 
+/// Asks for a quarter of a step's lines: a burst of them would hold up the loads of tiles.
+INLINED void ask(const char **next, size_t lines, size_t quarter) {
+  for (size_t l = (lines + quarter) / 4; l > 0; l--) {
+    __builtin_prefetch(*next, 0, 2);
+    *next += LINE;
+  }
+}
+
 INLINED void multiply_square(sum_kind kind, const square *s) {
   _Alignas(64) float sums[SQUARE];
   _Alignas(64) float made[2][SQUARE];
@@ -140,13 +148,13 @@ INLINED void multiply_square(sum_kind kind, const square *s) {
     for (size_t i = 0; i < steps_of_group; i++) {
       _tile_loadd(6, left, s->stride);
       _tile_loadd(4, upper, LINE);
-      for (size_t l = 0; l < s->lines; l++) __builtin_prefetch(next + LINE * l, 0, 2);
-      next += LINE * s->lines;
+      ask(&next, s->lines, 0);
       if (kind == DIGITS) {
         _tile_dpbsud(0, 4, 6);
       } else {
         _tile_dpbf16ps(0, 4, 6);
       }
+      ask(&next, s->lines, 1);
       _tile_loadd(7, right, s->stride);
       if (row < s->rows) {
         __builtin_prefetch(s->result + row * b->sums_stride, 1, 2);
@@ -158,6 +166,7 @@ INLINED void multiply_square(sum_kind kind, const square *s) {
       } else {
         _tile_dpbf16ps(1, 4, 7);
       }
+      ask(&next, s->lines, 2);
       _tile_loadd(5, lower, LINE);
       // What was stored a group ago is added while products go on.
       if (kind == SCALED && g > 0) add_part(kind, s, g - 1, i, made[(g - 1) % 2], sums);
@@ -170,6 +179,7 @@ INLINED void multiply_square(sum_kind kind, const square *s) {
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
       }
+      ask(&next, s->lines, 3);
       upper += s->upper_step;
       lower += s->lower_step;
       left += s->step;
@@ -193,7 +203,7 @@ INLINED void multiply_square(sum_kind kind, const square *s) {
 
 /// One or two vectors of outputs for rows `first` and following.
 INLINED square square_at(epc_format format, const epc_block *b, size_t first, size_t rows,
-                         size_t vector) {
+                         size_t vector, const uint8_t *expanded) {
   square s = {
       .block = b,
       .rows = rows,
@@ -229,7 +239,7 @@ INLINED square square_at(epc_format format, const epc_block *b, size_t first, si
     s.stride = b->stride * 4;
     s.step = TILE_ROWS * s.stride;
   } else {
-    s.left = (const char *)b->expanded + vector * TILE_BYTES;
+    s.left = (const char *)expanded + vector * TILE_BYTES;
     s.right = s.left + beside * TILE_BYTES;
     s.stride = LINE;
     s.step = b->vectors * TILE_BYTES;
@@ -239,7 +249,7 @@ INLINED square square_at(epc_format format, const epc_block *b, size_t first, si
   return s;
 }
 
-INLINED void multiply_squares(epc_format format, const epc_block *b) {
+INLINED void multiply_squares(epc_format format, const epc_block *b, const uint8_t *expanded) {
   const size_t side = format == EPC_FORMAT_INT8 ? TILE_ROWS : SIDE;
   const size_t inputs = format == EPC_FORMAT_INT8 ? 2 * TILE_INPUTS : TILE_INPUTS;
   const size_t steps =
@@ -256,7 +266,7 @@ INLINED void multiply_squares(epc_format format, const epc_block *b) {
       height = rows;
     }
     for (size_t v = 0; v < b->vectors; v += 2) {
-      square s = square_at(format, b, r, rows, v);
+      square s = square_at(format, b, r, rows, v, expanded);
       s.next = next;
       s.lines = lines;
       next += b->inputs / inputs * lines * LINE;
@@ -268,33 +278,26 @@ INLINED void multiply_squares(epc_format format, const epc_block *b) {
   }
 }
 
-TILES static void expand(epc_format format, const epc_block *b) {
-  uint8_t *tiles = b->expanded;
+/// A block of inputs as tiles of bf16, which then meet all rows.
+INLINED void multiply_expanded(epc_format format, const epc_block *b) {
+  _Alignas(64) uint8_t expanded[EPC_BLOCK_BF16 / TILE_INPUTS * (EPC_PANEL / 16) * TILE_BYTES];
+  uint8_t *tile = expanded;
   for (size_t k = 0; k < b->inputs; k += TILE_INPUTS) {
     for (size_t v = 0; v < b->vectors; v++) {
-      if (format == EPC_FORMAT_FP8) {
-        expand_tile(EPC_FORMAT_FP8, b, k, v, tiles);
-      } else {
-        expand_tile(EPC_FORMAT_MXFP4, b, k, v, tiles);
-      }
-      tiles += TILE_BYTES;
+      expand_tile(format, b, k, v, tile);
+      tile += TILE_BYTES;
     }
   }
+  multiply_squares(format, b, expanded);
 }
 
 TILES void epc_multiply_tiles_many(epc_format format, const epc_block *b) {
   switch (format) {
     case EPC_FORMAT_F32: break;
-    case EPC_FORMAT_BF16: multiply_squares(EPC_FORMAT_BF16, b); break;
-    case EPC_FORMAT_INT8: multiply_squares(EPC_FORMAT_INT8, b); break;
-    case EPC_FORMAT_FP8:
-      expand(format, b);
-      multiply_squares(EPC_FORMAT_FP8, b);
-      break;
-    case EPC_FORMAT_MXFP4:
-      expand(format, b);
-      multiply_squares(EPC_FORMAT_MXFP4, b);
-      break;
+    case EPC_FORMAT_BF16: multiply_squares(EPC_FORMAT_BF16, b, NULL); break;
+    case EPC_FORMAT_INT8: multiply_squares(EPC_FORMAT_INT8, b, NULL); break;
+    case EPC_FORMAT_FP8: multiply_expanded(EPC_FORMAT_FP8, b); break;
+    case EPC_FORMAT_MXFP4: multiply_expanded(EPC_FORMAT_MXFP4, b); break;
   }
   _tile_release();
 }

@@ -8,7 +8,7 @@ public struct PoolEstimate: Sendable {
   public var overlap: OverlapChoice
   /// Multiprocessors that exchanges take from compute, where they take any.
   public var multiprocessors: Int?
-  /// Seconds of a step, from the first stage's start to the last one's end.
+  /// Seconds from one step to the next.
   public var step: Figure
   /// Seconds of communication that no computation hides, of one step.
   public var exposedCommunication: Double

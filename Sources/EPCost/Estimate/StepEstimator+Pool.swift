@@ -51,7 +51,7 @@ extension StepEstimator {
     var contention = Contention()
     if let share = plan.multiprocessors { contention.exchangeMultiprocessors = share }
     var estimator = self
-    estimator.microBatches = plan.microBatches * max(pool.mesh.pp, 1)
+    estimator.microBatches = plan.microBatches * pool.lots
     var operations = estimator.estimate()
     if plan.overlaps && plan.microBatches > 1 {
       operations.stages = operations.stages.map { calls in

@@ -15,8 +15,10 @@ public struct OverlapPlan: Sendable {
   public var multiprocessors: Int?
   /// The schedules, by function; of those that are called for several layers and exchange something.
   public var schedules: [Int: LayerSchedule]
-  /// Seconds of the slowest stage's step.
+  /// Seconds from one step to the next.
   public var step: Double
+  /// Seconds of one lot in each stage.
+  public var stages: [Double] = []
   /// Seconds of it in which nothing is computed.
   public var exposed: Double
   /// Seconds of it that the compute stream is busy.
@@ -122,7 +124,7 @@ extension StepEstimator {
 
   /// Whether a step has a token for each of so many micro-batches; one batch is always possible.
   public func allows(microBatches count: Int) -> Bool {
-    count == 1 || Double(count * max(pool.mesh.pp, 1)) <= step.tokens
+    count == 1 || Double(count * pool.lots) <= step.tokens
   }
 
   /// What exchanges may do to compute: a choice for each number of multiprocessors, or the usual one
@@ -166,7 +168,7 @@ extension StepEstimator {
     var plan = OverlapPlan(
       microBatches: microBatches, overlaps: overlaps,
       tokens: step.tokens / Double(estimator.microBatches))
-    let price = layout.price { call in
+    let prices = layout.stagePrices { call in
       let estimates = call.calls.flatMap { estimator.estimate(call: $0, stage: call.stage) }
       if overlaps, call.layers > 1,
         let price = estimator.scheduled(
@@ -181,7 +183,8 @@ extension StepEstimator {
           times: Double(max(estimate.layers.count, 1) * microBatches))
       }
     }
-    plan.take(price)
+    plan.stages = prices.map(\.seconds)
+    plan.take(layout.price(prices))
     return plan
   }
 
@@ -231,7 +234,7 @@ extension StepEstimator {
 extension OverlapPlan {
   mutating func take(_ price: StepPrice) {
     (step, computing) = (price.seconds, price.computing)
-    exposed = max(0, step - computing)
+    exposed = max(0, step - computing - price.waiting)
   }
 }
 

@@ -9,6 +9,8 @@ public struct StepPrice: Hashable, Sendable {
   public var seconds = 0.0
   /// That the compute stream is busy.
   public var computing = 0.0
+  /// That a stage has no lot to work on.
+  public var waiting = 0.0
 
   /// Nothing.
   public init() {}
@@ -48,12 +50,15 @@ public struct StepLayout: Sendable {
 
   /// The calls of each stage, in the order of the first of each function.
   public var stages: [[Call]]
-  /// Lots of micro-batches that keep the stages busy: as many as there are stages.
+  /// Lots of micro-batches that a step is cut into.
   public var lots: Int
+  /// Whether a lot's next step needs what the last stage made of it.
+  private let returns: Bool
 
   /// The layout of a pool.
   public init(_ pool: Pool) {
-    lots = max(pool.mesh.pp, 1)
+    lots = pool.lots
+    returns = pool.role != .prefill
     stages = pool.stages.indices.map { stage in
       var calls: [Call] = []
       for call in pool.calls(ofStage: stage) {
@@ -75,21 +80,27 @@ public struct StepLayout: Sendable {
     }
   }
 
-  /// The step, from the prices of one lot's calls. The first lot passes all stages, and the others
-  /// leave the slowest one behind it.
-  public func price(_ call: (Call) -> StepPrice) -> StepPrice {
-    var slowest = StepPrice()
-    var first = 0.0
-    for stage in stages {
-      var price = StepPrice()
-      for one in stage { price.add(call(one)) }
-      first += price.seconds
-      if price.seconds > slowest.seconds { slowest = price }
+  /// The prices of one lot in each stage, from those of its calls.
+  public func stagePrices(_ call: (Call) -> StepPrice) -> [StepPrice] {
+    stages.map { stage in
+      stage.reduce(into: StepPrice()) { price, one in price.add(call(one)) }
     }
-    slowest.seconds = first + slowest.seconds * Double(lots - 1)
-    slowest.computing *= Double(lots)
-    return slowest
   }
+
+  /// A step by the prices of one lot in each stage, as steps follow each other: see
+  /// `PipelineSchedule.least`.
+  public func price(_ stages: [StepPrice]) -> StepPrice {
+    guard let slowest = stages.max(by: { $0.seconds < $1.seconds }) else { return StepPrice() }
+    var price = StepPrice()
+    price.add(slowest, times: Double(lots))
+    let around = returns ? stages.reduce(0) { $0 + $1.seconds } : 0
+    price.waiting = max(0, around - price.seconds)
+    price.seconds += price.waiting
+    return price
+  }
+
+  /// A step, from the prices of one lot's calls.
+  public func price(_ call: (Call) -> StepPrice) -> StepPrice { price(stagePrices(call)) }
 }
 
 extension LayerLoop {

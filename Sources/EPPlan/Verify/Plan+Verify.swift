@@ -122,6 +122,7 @@ struct PoolVerifier {
         "\(pool.microBatches) micro-batches; a step has at least 1 and at most "
           + "\(LayerSchedule.mostMicroBatches)", ".micro_batches")
     }
+    verifyLots()
     if pool.stages.count != pool.mesh.pp {
       report("stages", "\(pool.stages.count) stages for pp \(pool.mesh.pp)", ".stages")
     }

@@ -6,9 +6,23 @@ extension Issue {
   /// All operations of some calls, in the order that schedules give them.
   ///
   /// Layers of one function that has a schedule follow each other a period apart, micro-batches
-  /// interleaved as their operations start; other calls run for one micro-batch after the other. Every
-  /// rank of a pool finds the same order, so that ranks meet in it.
+  /// interleaved as their operations start; other calls run for one micro-batch after the other. Lots
+  /// of a pipeline follow each other. Every rank of a pool finds the same order, so that ranks meet in
+  /// it.
   static func order(
+    of calls: [(index: Int, function: Int)], functions: [ShardedFunction], microBatches: Int,
+    lots: Int = 1
+  ) -> [Issue] {
+    let one = lot(of: calls, functions: functions, microBatches: microBatches)
+    return (0..<lots).flatMap { lot in
+      one.map {
+        Issue(batch: lot * microBatches + $0.batch, call: $0.call, operation: $0.operation)
+      }
+    }
+  }
+
+  /// The same for one lot.
+  private static func lot(
     of calls: [(index: Int, function: Int)], functions: [ShardedFunction], microBatches: Int
   ) -> [Issue] {
     var order: [Issue] = []

@@ -112,7 +112,7 @@ public final class PoolRunner<D: Device> {
 
   private func output(of group: Int, sampled: [Int]) throws(ExecutionError) -> StepOutput {
     var output = StepOutput(logits: [], sampled: sampled, hidden: [])
-    for batch in 0..<pool.microBatches {
+    for batch in 0..<pool.parts {
       for rank in ranks { rank.select(batch) }
       try append(group, to: &output)
     }

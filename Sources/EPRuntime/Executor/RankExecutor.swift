@@ -137,7 +137,7 @@ public final class RankExecutor<D: Device> {
     clusterRank = prepared.pool.firstRank + program.rank
     let isFirst = program.coordinates.tensor == 0
     let variants = prepared.variants.map { isFirst ? $0.first : $0.others }
-    let arenas = (0..<prepared.pool.microBatches).map { _ in
+    let arenas = (0..<prepared.pool.parts).map { _ in
       device.allocate(bytes: prepared.arenaBytes)
     }
     sendScratch = Scratch { device.allocate(bytes: $0) }
@@ -206,7 +206,7 @@ public final class RankExecutor<D: Device> {
   }
 
   /// How many walks a step has.
-  var microBatches: Int { parked.count }
+  var walks: Int { parked.count }
 
   /// Goes on with another walk.
   func select(_ next: Int) {
@@ -229,7 +229,8 @@ public final class RankExecutor<D: Device> {
     let made = Issue.order(
       of: calls.indices.filter { isPart(calls[$0], phase) }.map { index in
         (index, calls[index].function)
-      }, functions: variants.map(\.function), microBatches: microBatches)
+      }, functions: variants.map(\.function), microBatches: prepared.pool.microBatches,
+      lots: prepared.pool.lots)
     orders[phase] = made
     return made
   }
@@ -339,7 +340,7 @@ public final class RankExecutor<D: Device> {
     }
     precondition(
       input.parts.reduce(0) { $0 + $1.rows } == tokens, "parts of a step are all its rows")
-    for (number, part) in input.split(into: microBatches).enumerated() {
+    for (number, part) in input.split(into: walks).enumerated() {
       select(number)
       beginBatch(part)
     }

@@ -42,7 +42,7 @@ extension PlanSession {
         let arena = rank.prepared.arenaBytes
         let used = arena >= 4 << 20 ? arena : arena * rows / max(load.tokens, 1)
         needs.values +=
-          rank.microBatches * used + 2 * rank.exchangeBytes(rows: rows * runner.pool.mesh.dp)
+          rank.walks * used + 2 * rank.exchangeBytes(rows: rows * runner.pool.mesh.dp)
         let sequences = lengths.prefix(load.sequences)
         needs.caches += rank.cacheBytes(tokens: sequences.reduce(0, +), sequences: sequences.count)
       }

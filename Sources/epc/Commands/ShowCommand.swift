@@ -86,7 +86,7 @@ struct ShowCommand: ParsableCommand {
     if path != "-" && !path.hasSuffix(".svg") && !path.hasSuffix(".json") {
       throw Diagnostics("flag", "'-o \(path)'; the file ends with .svg or .json, or is '-'")
     }
-    guard let timeline = Timeline(plan, pool: pool, function: function) else {
+    guard let timeline = PlanTimeline(plan, pool: pool, function: function) else {
       let names = plan.pools[pool].functions.filter { $0.schedule != nil }.map(\.function.name)
       if let function, !names.isEmpty { throw PlanFlags.unknown("--function", function, names) }
       throw Diagnostics(
