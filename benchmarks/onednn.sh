@@ -17,18 +17,29 @@ if ! "$work/onednn" > "$work/peer" 2>/dev/null; then
   echo 'oneDNN dies with tiles here: without them'
   DNNL_MAX_CPU_ISA=AVX512_CORE_BF16 "$work/onednn" > "$work/peer"
 fi
-"$epc" bench --format json > "$work/own"
-python3 - "$work/peer" "$work/own" <<'PYTHON'
-import json, sys
+for weights in fp32 bf16; do
+  "$epc" bench --dtype $weights --format json > "$work/$weights"
+done
+python3 - "$work/peer" "$work/fp32" "$work/bf16" <<'PYTHON'
+import json, statistics, sys
 peer = {}
 for line in open(sys.argv[1]):
     row = json.loads(line)
     peer[row["weights"], row["rows"], row["out"], row["in"]] = row["seconds"]
+ratios = {}
 print("weights  rows  out x in      epc ms  oneDNN ms  times as fast")
-for row in json.load(open(sys.argv[2]))["products"]:
-    key = row["weights"], row["rows"], row["out"], row["in"]
-    if key in peer:
+for path in sys.argv[2:]:
+    for row in json.load(open(path))["products"]:
+        key = row["weights"], row["rows"], row["out"], row["in"]
+        if key not in peer:
+            continue
         shape = f"{key[2]} x {key[3]}"
+        ratio = peer[key] / row["seconds"]
+        rows = "1 to 4" if key[1] <= 4 else "16 to 64" if key[1] <= 64 else "512 to 1024"
+        ratios.setdefault((key[0], rows), []).append(ratio)
         print(f"{key[0]:7} {key[1]:5}  {shape:11} {row['seconds'] * 1e3:8.3f} "
-              f"{peer[key] * 1e3:10.3f} {peer[key] / row['seconds']:14.2f}")
+              f"{peer[key] * 1e3:10.3f} {ratio:14.2f}")
+print("\ntimes as fast: least and middle")
+for (weights, rows), all in ratios.items():
+    print(f"{weights:7} {rows:>11} rows  {min(all):6.2f} {statistics.median(all):6.2f}")
 PYTHON

@@ -6,15 +6,15 @@ import Glibc
 
 /// How the CPU computes.
 struct CPUFlags: ParsableArguments {
-  @Option(help: "How matrices are kept: fp32, bf16, int8, fp8 or mxfp4.")
-  var dtype: String = "fp32"
+  @Option(help: "How matrices are kept: fp32, which is the default, bf16, int8, fp8 or mxfp4.")
+  var dtype: String?
 
   @Option(help: "Threads that share the work; by default as many as there are processors.")
   var threads: Int?
 
   /// The device they describe.
   func device() throws(Diagnostics) -> CPUDevice {
-    let weights = try WeightFormat.named(dtype)
+    let weights = try WeightFormat.named(dtype ?? WeightFormat.fp32.rawValue)
     if let threads, !(1...1024).contains(threads) {
       throw Diagnostics("flag", "'--threads \(threads)'; it is from 1 to 1024")
     }

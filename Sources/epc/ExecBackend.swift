@@ -17,6 +17,13 @@ extension ExecCommand {
 
   /// Runs the plan without payload.
   func simulate() throws(Diagnostics) {
+    for (name, isGiven) in [
+      ("output", output != nil), ("dump", !dump.isEmpty), ("check", check),
+      ("processes", processes != nil),
+    ] where isGiven {
+      throw Diagnostics(
+        "flag", "'--\(name)' is of a run with tensors; give '--weights' and a prompt too")
+    }
     var plan = try Plan.load(plan)
     let source = try loads.source()
     if let source { try plan.placeExperts(for: source) }

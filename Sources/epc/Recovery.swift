@@ -92,7 +92,11 @@ struct Recovery {
         try lose(pool)
         who = "\(plan.pools[pool].mesh.ranks) survivors"
       }
-      report(cause, failure, by: who, weights, recomputed)
+      // The first to be noticed ends the attempt; others of the step come to light with it.
+      let isOther = causes.contains { $0 != cause && failure.reason.hasSuffix(": \($0.cause)") }
+      report(
+        cause, isOther ? "in the same step" : failure.place(of: cause), failure, by: who, weights,
+        recomputed)
     }
     if causes.isEmpty {
       // Whatever kills each process that takes over would do so for ever.
@@ -102,22 +106,21 @@ struct Recovery {
       }
       tokensAtKill = tokensBefore
       // A process is gone, and no device: another one takes its ranks.
+      let fault = FaultSchedule.Fault(.lostRank, rank: failure.killed[0], step: broken)
       report(
-        FaultSchedule.Fault(.lostRank, rank: failure.killed[0], step: broken), failure,
-        by: "a new process", 0,
-        recomputed)
+        fault, failure.place(of: fault), failure, by: "a new process", 0, recomputed)
     }
     open = first..<reports.count
     (noticed, loaded) = (failure.time, nil)
   }
 
   private mutating func report(
-    _ fault: FaultSchedule.Fault, _ failure: NumericRun.Failure, by who: String, _ bytes: Int,
-    _ tokens: Int
+    _ fault: FaultSchedule.Fault, _ place: String, _ failure: NumericRun.Failure, by who: String,
+    _ bytes: Int, _ tokens: Int
   ) {
     reports.append(
       FaultReport(
-        fault: fault, place: failure.place(of: fault), noticedAfter: failure.noticedAfter,
+        fault: fault, place: place, noticedAfter: failure.noticedAfter,
         recovery: FaultReport.Recovery(
           by: who, loadedBytes: bytes, loading: 0, recomputedTokens: tokens, recomputing: 0)))
   }

@@ -112,6 +112,12 @@ struct SimulationFlags: ParsableArguments {
     options.probedSteps = min(traceSteps, steps)
     options.keepsTraffic = report != nil
     options.faults = try schedule(plan, steps: steps)
+    if let late = options.faults.faults.first(where: { $0.step >= steps }) {
+      throw Diagnostics(
+        "faults",
+        "a fault of rank \(late.rank) in step \(late.step), and a run of \(steps) steps from 0; add "
+          + "'--steps \(late.step + 1)'", at: faults ?? "")
+    }
     options.recovers = recover
     options.spares = try checkedSpares()
     if trace != nil || report != nil { options.probes = try probes(plan) }
@@ -122,6 +128,27 @@ struct SimulationFlags: ParsableArguments {
     guard let skew else { return nil }
     do { return try LoadSource(parsing: skew) } catch {
       throw Diagnostics("expert-loads", error.description)
+    }
+  }
+
+  /// Refuses what a run with tensors on a backend does not do.
+  func check(withTensorsOn backend: String) throws(Diagnostics) {
+    for (name, isGiven) in [
+      ("trace", trace != nil), ("report", report != nil), ("metrics", metrics != nil),
+      ("requests", requests != nil), ("skew", skew != nil), ("device-memory", deviceMemory != nil),
+      ("cluster", cluster != nil),
+    ] where isGiven {
+      throw Diagnostics(
+        "flag",
+        "'--\(name)' is of a run without tensors: leave weights and prompts out, and take '--backend "
+          + "simgpu'")
+    }
+    if backend == "simgpu" { return }
+    for (name, isGiven) in [
+      ("faults", faults != nil), ("recover", recover), ("spares", spares > 0),
+    ]
+    where isGiven {
+      throw Diagnostics("flag", "'--\(name)' is of simulated devices; add '--backend simgpu'")
     }
   }
 

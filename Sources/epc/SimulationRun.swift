@@ -80,6 +80,7 @@ struct SimulationRun {
   private func model() throws(Diagnostics) -> CostModel {
     let catalog = HardwareCatalog.standard(
       environment: Terminal.environment, executable: Terminal.executable)
+    try plan.cluster.requireAlike()
     let hardware: Hardware
     if let cluster = flags.cluster {
       hardware = try catalog.cluster(cluster).hardware
@@ -110,8 +111,9 @@ final class SimulationProgress {
     let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 24 - filled)
     Terminal.draw(
       "\r\(pools[progress.pool]) [\(bar)] step \(progress.steps)/\(progress.of), "
-        + "\((progress.seconds * 1e3).rounded() / 1e3) s simulated, "
-        + "\(Int(progress.tokensPerSecond)) tokens/s, fullest rank \(progress.fullestRank)  ")
+        + "\((progress.simulation.seconds * 1e3).rounded() / 1e3) s simulated, "
+        + "\(Int(progress.tokensPerSecond)) tokens/s, slowest rank "
+        + "\(progress.simulation.slowestRank)  ")
   }
 
   func end() {

@@ -123,6 +123,27 @@ import Testing
     #expect(crossing == (way.microBatches ?? 1 > 1))
   }
 
+  /// Sketches, which are never compiled, run as they were priced.
+  @Test(arguments: [OverlapChoice.none, .microBatches(1), .microBatches(2)])
+  func sketchesTakeWhatTheyArePriced(overlap: OverlapChoice) throws {
+    let program = Self.model("Kimi-K2")
+    let mesh = Mesh(dp: 32, ep: 32)
+    let request = try SamplePlans.request([(.decode, mesh)])
+    let sketcher = try PoolSketcher(program, request)
+    let empty = Pool(
+      role: .decode, firstRank: 0, mesh: mesh,
+      load: Pool.Load(sequences: 64, tokens: 64, context: 4096), activations: .bf16)
+    let pool = try sketcher.sketch(
+      empty, functions: sketcher.functions(of: empty), slotsPerRank: 12)
+    var estimator = StepEstimator(pool, precision: program.precision, model: try costModel())
+    let plan = estimator.overlapPlan(overlap)
+    estimator.pool = pool.running(plan)
+    let outcome = try PoolSimulation.steadyStep(
+      estimator, options: SimulationOptions(routing: RoutingSource(.mean)))
+    #expect(abs(outcome.stepSeconds / plan.step - 1) < 0.02)
+    #expect(outcome.isScheduled == (overlap != .none))
+  }
+
   /// The fullest rank's extra rows show in the step, whatever is overlapped.
   @Test func skewIsSlowerByWhatThePlacementSays() throws {
     let way = Self.ways[4]

@@ -56,6 +56,27 @@ import Testing
     #expect(run.errors.contains("'--processes 3' for 2 rank(s)"))
   }
 
+  /// What a run does not do is said, not left out.
+  @Test func flagsOfOtherRunsAreRefused() throws {
+    let folder = try Scratch()
+    let plan = folder.path("plan.json")
+    _ = try epc(["compile", "models/tiny-deepseek.swift", "--ep", "2", "-o", plan])
+    let faults = folder.path("faults.json")
+    try Data(#"{"faults": [{"kind": "lost_rank", "rank": 1, "step": 20}]}"#.utf8)
+      .write(to: URL(filePath: faults))
+    let weights = ["--weights", "synthetic:1", "--tokens", "1"]
+    for (flags, reason) in [
+      (weights + ["--report", folder.path("x.html")], "'--report' is of a run without tensors"),
+      (weights + ["--faults", faults], "'--faults' is of simulated devices"),
+      (["--backend", "simgpu", "--output", "x"], "'--output' is of a run with tensors"),
+      (["--backend", "simgpu", "--faults", faults], "add '--steps 21'"),
+    ] {
+      let run = try epc(["exec", plan] + flags)
+      #expect(run.status == 1)
+      #expect(run.errors.contains(reason), "\(run.errors)")
+    }
+  }
+
   /// Whichever process is killed, the others end at once and say what happened.
   @Test(arguments: [false, true]) func killedProcessesLeaveNothingBehind(isFirst: Bool) throws {
     let folder = try Scratch()

@@ -67,4 +67,34 @@ import Testing
     let short = try run("A,Test\n")
     #expect(short.status == 1 && short.errors.contains("fields under"))
   }
+
+  /// Balanced ranks take what was predicted, uneven ones are drawn; the case's own phases work.
+  @Test func casesRunOnSimulatedDevices() throws {
+    let folder = try Scratch()
+    try FileManager.default.copyItem(
+      atPath: "models/tiny-deepseek.swift", toPath: folder.path("tiny.swift"))
+    let path = folder.path("cases.csv")
+    let header =
+      "id,system,model,hardware,phase,pp,dp,tp,ep,isl,osl,sequences,tokens,overlap,balance,value,fit,"
+      + "excluded,source\n"
+    try """
+    \(header)A,Test,tiny.swift,h200,decode,1,4,1,4,100,10,64,,none,even,1000,no,,here
+    B,Test,tiny.swift,h200,decode,1,4,1,4,100,10,64,,none,0.7,1000,no,,here
+    C,Test,tiny.swift,h200,prefill,1,4,1,4,100,10,,512,none,even,1000,no,,here
+
+    """.write(toFile: path, atomically: true, encoding: .utf8)
+    let run = try epc(["validate", path, "--simulate"])
+    #expect(run.status == 0, "\(run.errors)")
+    let rows = run.output.split(separator: "\n").filter { $0.contains("| Test |") }.map { row in
+      row.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
+    }
+    try #require(rows.count == 3)
+    for row in rows {
+      let (predicted, simulated) = (try #require(Double(row[3])), try #require(Double(row[8])))
+      let balance = try #require(Double(row[10]))
+      #expect(row[0] == "B" ? balance < 0.9 : balance == 1)
+      if row[0] != "B" { #expect(abs(simulated / predicted - 1) < 0.02, "\(row)") }
+    }
+    #expect(run.output.contains("| all throughputs | 3 | "))
+  }
 }

@@ -32,11 +32,16 @@ public struct CPUBenchmark {
 
   /// Bytes that the threads together read a second.
   public let readRate: Double
-  /// Operations a second, by format.
+  /// Operations a second of numbers in registers, by format.
   public let peaks: [WeightFormat: Double]
+  /// The same of tiles that come from the second-level cache, one for each product, for formats that
+  /// are multiplied in tiles; of numbers in registers for others.
+  public let cachedPeaks: [WeightFormat: Double]
 
   /// Measures the floors; takes a second or two.
-  public init(_ device: CPUDevice, bytes: Int = 512 << 20) {
+  public init(
+    _ device: CPUDevice, formats: [WeightFormat] = WeightFormat.allCases, bytes: Int = 512 << 20
+  ) {
     self.device = device
     room = Storage(bytes: bytes)
     // Pages that nothing was written to are all the same one, which is read from a cache.
@@ -44,11 +49,14 @@ public struct CPUBenchmark {
       unsafe room.memory.base.storeBytes(of: 1, toByteOffset: place, as: UInt8.self)
     }
     readRate = unsafe epc_read_rate(device.pool.pool, room.memory.base, bytes, 5)
-    var peaks: [WeightFormat: Double] = [:]
-    for weights in WeightFormat.allCases {
-      peaks[weights] = unsafe epc_peak_rate(device.pool.pool, device.level.level, weights.format)
+    var (peaks, cachedPeaks) = ([WeightFormat: Double](), [WeightFormat: Double]())
+    for weights in formats {
+      let (pool, level) = unsafe (device.pool.pool, device.level.level)
+      peaks[weights] = unsafe epc_peak_rate(pool, level, weights.format, false)
+      cachedPeaks[weights] = unsafe epc_peak_rate(pool, level, weights.format, true)
     }
     self.peaks = peaks
+    self.cachedPeaks = cachedPeaks
   }
 
   /// Measures one product; with experts every row meets one, the next row the next expert.

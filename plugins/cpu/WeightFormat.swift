@@ -13,7 +13,8 @@ public enum WeightFormat: String, CaseIterable, Sendable {
   /// 8-bit floats (e4m3, those below 2^-6 rounded to 0 or 2^-6) with scales as `int8`, multiplied
   /// with activations rounded to bf16.
   case fp8
-  /// The OCP microscaling format for experts, bf16 for everything else.
+  /// The OCP microscaling format for experts, bf16 for everything else; activations as for `int8`, or
+  /// rounded to bf16 where there are tiles.
   case mxfp4
 
   var format: epc_format {

@@ -54,19 +54,22 @@ public final class ClusterSimulation {
   }
 
   /// How far a run is.
-  public struct Progress: Sendable {
+  public struct Progress {
     /// The pool that is being simulated.
     public var pool: Int
     /// Steps of it that are done.
     public var steps: Int
     /// Steps asked for.
     public var of: Int
-    /// Simulated seconds of it.
-    public var seconds: Double
-    /// The rank with the most rows for its experts in the layer that was least balanced.
-    public var fullestRank: Int
+    /// What is being simulated.
+    public var simulation: PoolSimulation
+
     /// Tokens a second of the latest step, over all data groups.
-    public var tokensPerSecond: Double
+    public var tokensPerSecond: Double {
+      let last = simulation.outcome.steps.last?.seconds ?? 0
+      let tokens = Double(simulation.pool.load.tokens * simulation.pool.mesh.dp)
+      return last > 0 ? tokens / last : 0
+    }
   }
 
   /// Runs all steps of all pools.
@@ -78,14 +81,8 @@ public final class ClusterSimulation {
     for number in pools.indices {
       for step in 0..<options.steps {
         try runStep(step, ofPool: number)
-        let pool = pools[number]
-        let last = pool.outcome.steps.last?.seconds ?? 0
-        let tokens = Double(pool.pool.load.tokens * pool.pool.mesh.dp)
         progress(
-          Progress(
-            pool: number, steps: step + 1, of: options.steps, seconds: pool.seconds,
-            fullestRank: pool.outcome.fullestRank,
-            tokensPerSecond: last > 0 ? tokens / last : 0))
+          Progress(pool: number, steps: step + 1, of: options.steps, simulation: pools[number]))
       }
     }
   }

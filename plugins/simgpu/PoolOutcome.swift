@@ -158,13 +158,6 @@ public struct PoolOutcome: Sendable {
     layers.isEmpty ? 1 : layers.reduce(0) { $0 + $1.balancedness } / Double(layers.count)
   }
 
-  /// The rank that has the most rows for its experts in the layer that is least balanced.
-  public var fullestRank: Int {
-    let worst = layers.max { $0.mostRows < $1.mostRows }
-    let rows = worst?.ranks ?? []
-    return rows.indices.max { rows[$0] < rows[$1] } ?? 0
-  }
-
   // MARK: Taking notes
 
   mutating func note(_ routing: LayerRouting, stage: Int, index: Int, isFirst: Bool) {

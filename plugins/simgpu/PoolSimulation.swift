@@ -82,6 +82,12 @@ public final class PoolSimulation {
   /// Simulated seconds so far.
   public var seconds: Double { (clocks.last?.end ?? 0).seconds }
 
+  /// The cluster's rank that computed longest in the latest step: the others wait for it.
+  public var slowestRank: Int {
+    let busy = clocks.flatMap(\.busySinceMark)
+    return pool.firstRank + (busy.indices.max { (busy[$0], $1) < (busy[$1], $0) } ?? 0)
+  }
+
   /// Makes no rank continue before a time.
   func advance(to time: Ticks) {
     for clocks in clocks { clocks.advance(to: time) }

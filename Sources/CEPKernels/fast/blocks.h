@@ -19,6 +19,8 @@ enum {
   /// first-level cache for all rows.
   EPC_BLOCK_F32 = 128,
   EPC_BLOCK_BF16 = 1024,
+  /// More than a first-level cache holds, and less than a second-level one.
+  EPC_CACHED_BYTES = 1 << 19,
 };
 
 /// A block of a panel's weights, `[inputs, width]`, and the rows it is multiplied with.
@@ -102,6 +104,9 @@ typedef struct {
   float (*weigh)(float *x, size_t count, float *most, float *sum);
   /// For gates with SiLU or a slope.
   void (*glu)(const epc_glu *glu, const float *gate, const float *up, size_t count, float *y);
+  /// y[i] = sum over k of weights[k] * rows[k][i], or more of it.
+  void (*add_rows)(const float *const *rows, const float *weights, size_t count, bool is_first,
+                   size_t width, float *y);
   /// One vector; `squares` as for `epc_ref_norm`.
   void (*norm)(epc_norm_form form, const float *x, size_t n, double epsilon, const float *weight,
                float weight_offset, const float *bias, const float *squares, size_t count,
@@ -119,16 +124,24 @@ extern const epc_kernels epc_kernels_avx512;
 extern const epc_kernels epc_kernels_vnni;
 #endif
 
-/// `bf16` for EPC_LEVEL_AMX, whose rows are prepared by `epc_prepare_tiles`.
-void epc_block_tiles(const epc_block *block);
+/// A block for EPC_LEVEL_AMX, whose rows are prepared by `epc_prepare_tiles`. Its weights are as they
+/// are packed, from the first group on in formats that have groups, and then its inputs are whole
+/// groups: up to EPC_BLOCK_BF16 unless `epc_tiles_are_wide`.
+void epc_block_tiles(epc_format format, const epc_block *block);
+
+/// Whether a block of any number of inputs is read once, from one end to the other.
+static inline bool epc_tiles_are_wide(epc_format format, size_t rows, size_t vectors) {
+  return rows <= 16 && vectors == 4 && format != EPC_FORMAT_INT8;
+}
 
 /// Rows `first` up to `end` of a matrix of `rows` rows as tiles: 16 rows by 32 inputs, so that a tile
 /// lies in one piece; those of the same 16 rows lie one after the other.
 void epc_prepare_tiles(epc_format format, const float *x, size_t x_stride, const int32_t *index,
                        size_t in, size_t rows, size_t first, size_t end, void *prepared);
 
-/// The rate of `epc_block_tiles` as `rates` have it.
-double epc_multiply_tiles(size_t steps);
+/// Products of tiles of bf16, or of bytes, as `rates` have them: of what registers hold, or of tiles from
+/// EPC_CACHED_BYTES of memory, one for each product.
+double epc_multiply_tiles(bool is_bytes, const char *memory, size_t steps);
 
 /// The kernels of a level.
 const epc_kernels *epc_kernels_of(epc_level level);
@@ -141,6 +154,19 @@ size_t epc_padded_inputs(epc_format format, size_t in);
 /// below 2^-126 for zero: either makes up for half of that.
 static inline float epc_half_factor(epc_format format) {
   return format == EPC_FORMAT_FP8 ? 0x1p60f : 1;
+}
+
+/// Bytes of a group of a panel of `width` outputs: scales, then elements.
+static inline size_t epc_group_bytes(epc_format format, size_t width) {
+  return width * (4 + (format == EPC_FORMAT_MXFP4 ? EPC_GROUP / 2 : EPC_GROUP));
+}
+
+/// Bytes of a panel of `width` outputs up to input `k`, a multiple of what a format pads to.
+static inline size_t epc_input_offset(epc_format format, size_t k, size_t width) {
+  if (format == EPC_FORMAT_F32 || format == EPC_FORMAT_BF16) {
+    return k * width * (format == EPC_FORMAT_F32 ? 4 : 2);
+  }
+  return k / EPC_GROUP * epc_group_bytes(format, width);
 }
 
 /// Inputs that share a scale, for formats that have them.
@@ -160,6 +186,18 @@ size_t epc_prepared_bytes(epc_format format, size_t in);
 void epc_prepare(epc_format format, const float *x, size_t x_stride, const int32_t *index,
                  size_t in, size_t rows, size_t first_block, size_t end_block, float *row,
                  void *prepared);
+
+/// Adds the bias of a panel of matrix `matrix` and brings sums that lie elsewhere to the results `y` of
+/// `rows` rows, which begin with the matrix's first output.
+void epc_finish_panel(const epc_linear *linear, size_t matrix, size_t panel, const float *sums,
+                      size_t sums_stride, size_t rows, float *y);
+
+/// Whether `epc_linear_large_run` makes a product.
+bool epc_linear_is_large(const epc_pool *pool, epc_level level, const epc_linear *linear, size_t rows);
+
+/// `epc_linear_run` for many rows in tiles; needs no scratch.
+bool epc_linear_large_run(epc_pool *pool, const epc_linear *linear, const float *x,
+                          const int32_t *x_index, size_t rows, float *y);
 
 /// How many blocks `rows` rows are cut into; block i begins with row `rows * i / blocks`.
 static inline size_t epc_row_blocks(size_t rows) { return (rows + EPC_ROWS - 1) / EPC_ROWS; }

@@ -144,8 +144,8 @@ static void mxfp4_group(const float *x, uint32_t *words) {
     for (size_t k = 0; k < EPC_MICRO_GROUP; k++) codes[k] = fp4_of(part[k] * factor);
     for (size_t w = 0; w < EPC_MICRO_GROUP / 8; w++) {
       const uint32_t *c = codes + 8 * w;
-      words[1 + m * EPC_MICRO_GROUP / 8 + w] = c[0] | c[1] << 8 | c[2] << 16 | c[3] << 24 |
-                                              c[4] << 4 | c[5] << 12 | c[6] << 20 | c[7] << 28;
+      words[1 + m * EPC_MICRO_GROUP / 8 + w] = c[0] | c[2] << 4 | c[4] << 8 | c[6] << 12 |
+                                              c[1] << 16 | c[3] << 20 | c[5] << 24 | c[7] << 28;
     }
   }
 }

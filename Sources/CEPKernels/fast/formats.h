@@ -3,6 +3,8 @@
 #define EPC_FORMATS_H
 
 #include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -55,6 +57,12 @@ static inline uint8_t epc_to_fp4(float real) {
   while (code < 7 && (size > ends[code] || (size == ends[code] && code % 2 == 1))) code++;
   return real < 0 ? code | 8 : code;
 }
+
+/// Where input k is among the eight of a word: the even ones make up its lower half, the odd ones its
+/// upper half, so that a shift brings two of one pair to the lowest bits of each half.
+static inline size_t epc_fp4_byte(size_t k) { return k % 2 * 2 + k % 8 / 4; }
+
+static inline bool epc_fp4_is_low(size_t k) { return k % 4 < 2; }
 
 static inline float epc_from_fp4(uint8_t code) {
   static const float sizes[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};

@@ -2,12 +2,9 @@
 // panels of one matrix for all rows that meet it.
 #include <string.h>
 
-#include "blocks.h"
+#include "products.h"
 
 enum {
-  /// How far ahead of where they are read weights are asked for, when few rows leave no time to wait.
-  AHEAD = 8192,
-  LINE = 64,
   /// Panels of a task whose rows do not stay in the second-level cache from one panel to the next.
   SPAN = 4,
   /// Rows in tiles that are multiplied together: as many as stay in the second-level cache.
@@ -21,8 +18,7 @@ typedef struct {
 
 typedef struct {
   epc_pool *pool;
-  const epc_kernels *kernels;
-  bool has_tiles;
+  epc_product product;
   const epc_linear *linear;
   const float *x;
   const int32_t *x_index;
@@ -76,7 +72,7 @@ static size_t cut(const run *run) {
   for (size_t g = 0; g < l->groups; g++) {
     const size_t end = group_end(run, g);
     for (size_t first = group_start(l, g); first < end;) {
-      const size_t next = run->has_tiles && end - first > CHUNK ? first + CHUNK : end;
+      const size_t next = run->product.has_tiles && end - first > CHUNK ? first + CHUNK : end;
       run->chunks[count++] = (chunk){(uint32_t)g, (uint32_t)first, (uint32_t)next};
       first = next;
     }
@@ -113,7 +109,7 @@ static void prepare(void *context, size_t index, size_t worker) {
     const size_t blocks = epc_row_blocks(rows);
     const size_t first = from > before ? from - before : 0;
     const size_t end = to - before < blocks ? to - before : blocks;
-    if (first < end && run->has_tiles) {
+    if (first < end && run->product.has_tiles) {
       epc_prepare_tiles(l->format, x + start * x_stride, x_stride, x_index, l->in, rows,
                         rows * first / blocks, rows * end / blocks,
                         prepared + start * run->row_bytes);
@@ -125,106 +121,16 @@ static void prepare(void *context, size_t index, size_t worker) {
   }
 }
 
-/// A panel, and the block of it that is multiplied next.
-typedef struct {
-  const run *run;
-  epc_block block;
-  size_t width;
-  const char *weights;
-} panel;
-
-static void multiply_bf16(const panel *p) {
-  if (p->run->has_tiles) {
-    epc_block_tiles(&p->block);
-  } else {
-    p->run->kernels->bf16(&p->block);
-  }
+/// Whether sums of many rows lie side by side until all inputs are in: those of floats come back for every
+/// block of inputs, and rows of results may lie so far apart that they drive each other out of the caches.
+static bool keeps_sums_together(const epc_linear *linear, size_t rows) {
+  return linear->format == EPC_FORMAT_F32 && rows >= 128 && linear->in > EPC_BLOCK_F32;
 }
 
-static bool has_few_rows(const panel *p) {
-  // A tile of rows reads weights once, from one end to the other.
-  return p->block.rows <= (p->run->has_tiles ? 16 : 2 * EPC_ROWS);
-}
-
-/// Floats or bf16: blocks of inputs that stay in the caches, and for each the panels.
-static void multiply_plain(panel *panels, size_t count) {
-  const run *run = panels->run;
-  const bool is_f32 = run->linear->format == EPC_FORMAT_F32;
-  const size_t padded = epc_padded_inputs(run->linear->format, run->linear->in);
-  const size_t most = is_f32 ? EPC_BLOCK_F32 : EPC_BLOCK_BF16;
-  const bool is_whole = panels->block.rows <= EPC_ROWS || (run->has_tiles && has_few_rows(panels));
-  const size_t step = is_whole ? padded : most;
-  const size_t size = is_f32 ? 4 : 2;
-  for (size_t k = 0; k < padded; k += step) {
-    const size_t inputs = padded - k < step ? padded - k : step;
-    for (size_t i = 0; i < count; i++) {
-      panel *p = panels + i;
-      p->block.inputs = inputs;
-      p->block.weights = p->weights + k * size * p->width;
-      p->block.offset = k * size;
-      p->block.is_first = k == 0;
-      if (has_few_rows(p)) {
-        p->block.next = (const char *)p->block.weights + AHEAD;
-        p->block.next_lines = inputs * size * p->width / LINE;
-      } else if (i + 1 < count) {
-        p->block.next = p[1].weights + k * size * p[1].width;
-        p->block.next_lines = inputs * size * p[1].width / LINE;
-      } else {
-        // Beyond the last block there is the next task's panel, most of the time.
-        p->block.next = panels->weights + (k + inputs) * size * p->width;
-        p->block.next_lines = inputs * size * p->width / LINE;
-      }
-      if (is_f32) {
-        run->kernels->f32(&p->block);
-      } else {
-        multiply_bf16(p);
-      }
-    }
-  }
-}
-
-static void multiply_groups(panel *p) {
-  const run *run = p->run;
-  const epc_format format = run->linear->format;
-  const size_t groups = epc_padded_inputs(format, run->linear->in) / EPC_GROUP;
-  const size_t elements = format == EPC_FORMAT_MXFP4 ? EPC_GROUP / 2 : EPC_GROUP;
-  const size_t bytes = p->width * (4 + elements);
-  uint32_t expanded[EPC_PANEL * EPC_GROUP / 2];
-  float scales[EPC_PANEL];
-  for (size_t g = 0; g < groups; g++) {
-    const uint8_t *group = (const uint8_t *)p->weights + g * bytes;
-    p->block.is_first = g == 0;
-    p->block.inputs = EPC_GROUP;
-    p->block.scales = (const float *)group;
-    p->block.next = (const char *)group + (has_few_rows(p) ? AHEAD : bytes);
-    p->block.next_lines = (bytes + LINE - 1) / LINE;
-    if (format == EPC_FORMAT_INT8) {
-      p->block.weights = group + 4 * p->width;
-      p->block.offset = g * (2 * EPC_GROUP + 8);
-      run->kernels->bytes(&p->block);
-    } else if (format == EPC_FORMAT_FP8) {
-      run->kernels->expand_fp8(group + 4 * p->width, p->block.vectors, expanded);
-      p->block.weights = expanded;
-      p->block.offset = g * 2 * EPC_GROUP;
-      multiply_bf16(p);
-    } else {
-      run->kernels->expand_mxfp4(group + 4 * p->width, p->block.vectors, expanded);
-      p->block.inputs = EPC_MICRO_GROUP;
-      p->block.scales = scales;
-      for (size_t m = 0; m < EPC_GROUP / EPC_MICRO_GROUP; m++) {
-        for (size_t lane = 0; lane < p->width; lane++) {
-          // Elements are twice what they stand for.
-          const uint32_t code = group[m * p->width + lane];
-          const uint32_t bits = (code - 1) << 23;
-          memcpy(scales + lane, &bits, sizeof(bits));
-        }
-        p->block.weights = expanded + m * EPC_MICRO_GROUP / 4 * p->width;
-        p->block.offset = (g * EPC_GROUP / EPC_MICRO_GROUP + m) * (2 * EPC_MICRO_GROUP + 8);
-        run->kernels->bytes(&p->block);
-        p->block.is_first = false;
-      }
-    }
-  }
+/// Room that a task needs for sums that do not lie in the results.
+static size_t task_bytes(const epc_linear *linear, size_t rows) {
+  const size_t panels = keeps_sums_together(linear, rows) ? SPAN : linear->out % EPC_LANES != 0;
+  return panels * rows * EPC_PANEL * sizeof(float);
 }
 
 static void multiply(void *context, size_t index, size_t worker) {
@@ -240,42 +146,40 @@ static void multiply(void *context, size_t index, size_t worker) {
   matrix = c->group * l->batch + batch;
   const size_t y_stride = l->batch * l->out;
   float *y = run->y + start * y_stride + batch * l->out;
-  panel panels[SPAN];
+  float *room = epc_pool_scratch(run->pool, worker, task_bytes(l, run->rows));
+  const bool is_together = keeps_sums_together(l, rows);
+  epc_panel panels[SPAN];
   for (size_t i = 0; i < to - from; i++) {
     const size_t first = (from + i) * EPC_PANEL;
-    const size_t width = epc_panel_width(l->out, from + i);
+    panels[i] = epc_panel_at(&run->product, (const char *)l->weights + matrix * run->matrix_bytes,
+                             l->out, from + i);
+    const size_t width = panels[i].width;
     // The last panel, if it is padded, is made elsewhere and copied.
-    const bool is_whole = first + width <= l->out;
-    panels[i] = (panel){
-        .run = run,
-        .width = width,
-        .weights = (const char *)l->weights + matrix * run->matrix_bytes +
-                   epc_panel_offset(l->format, l->in, from + i),
-        .block = {.vectors = width / EPC_LANES,
-                  .stride = width,
-                  .rows = rows,
-                  .prepared = run->prepared + (batch * run->rows + start) * run->row_bytes,
-                  .row_bytes = run->row_bytes,
-                  .sums = is_whole ? y + first
-                                   : epc_pool_scratch(run->pool, worker, rows * width * 4),
-                  .sums_stride = is_whole ? y_stride : width},
-    };
+    const bool is_apart = is_together || first + width > l->out;
+    float *apart = room + (is_together ? i * rows * EPC_PANEL : 0);
+    epc_block *block = &panels[i].block;
+    block->rows = rows;
+    block->prepared = run->prepared + (batch * run->rows + start) * run->row_bytes;
+    block->sums = is_apart ? apart : y + first;
+    block->sums_stride = is_apart ? width : y_stride;
   }
-  if (l->format == EPC_FORMAT_F32 || l->format == EPC_FORMAT_BF16) {
-    multiply_plain(panels, to - from);
-  } else {
-    for (size_t i = 0; i < to - from; i++) multiply_groups(panels + i);
-  }
+  epc_panels_multiply(panels, to - from);
   for (size_t i = 0; i < to - from; i++) {
-    const size_t first = (from + i) * EPC_PANEL;
-    const size_t kept = l->out - first < EPC_PANEL ? l->out - first : EPC_PANEL;
     const epc_block *block = &panels[i].block;
-    const float *bias = l->bias == NULL ? NULL : l->bias + matrix * l->out + first;
-    for (size_t r = 0; r < rows && (bias != NULL || block->sums != y + first); r++) {
-      for (size_t o = 0; o < kept; o++) {
-        y[r * y_stride + first + o] =
-            block->sums[r * block->sums_stride + o] + (bias == NULL ? 0 : bias[o]);
-      }
+    epc_finish_panel(l, matrix, from + i, block->sums, block->sums_stride, rows, y);
+  }
+}
+
+void epc_finish_panel(const epc_linear *linear, size_t matrix, size_t panel, const float *sums,
+                      size_t sums_stride, size_t rows, float *y) {
+  const size_t first = panel * EPC_PANEL;
+  const size_t kept = linear->out - first < EPC_PANEL ? linear->out - first : EPC_PANEL;
+  const size_t y_stride = linear->batch * linear->out;
+  const float *bias = linear->bias == NULL ? NULL : linear->bias + matrix * linear->out + first;
+  if (bias == NULL && sums == y + first) return;
+  for (size_t r = 0; r < rows; r++) {
+    for (size_t o = 0; o < kept; o++) {
+      y[r * y_stride + first + o] = sums[r * sums_stride + o] + (bias == NULL ? 0 : bias[o]);
     }
   }
 }
@@ -283,18 +187,19 @@ static void multiply(void *context, size_t index, size_t worker) {
 bool epc_linear_run(epc_pool *pool, epc_level level, const epc_linear *linear, const float *x,
                     const int32_t *x_index, size_t rows, void *scratch, float *y) {
   if (rows == 0) return true;
+  if (epc_linear_is_large(pool, level, linear, rows)) {
+    return epc_linear_large_run(pool, linear, x, x_index, rows, y);
+  }
   // Memory that tasks will want is taken first, since they cannot fail.
   const size_t threads = epc_pool_threads(pool);
-  const size_t partial = linear->out % EPC_LANES == 0 ? 0 : rows * EPC_PANEL * 4;
+  const size_t task = task_bytes(linear, rows);
   const size_t row = (linear->in + EPC_GROUP) * sizeof(float);
   for (size_t i = 0; i < threads; i++) {
-    if (epc_pool_scratch(pool, i, partial > row ? partial : row) == NULL) return false;
+    if (epc_pool_scratch(pool, i, task > row ? task : row) == NULL) return false;
   }
   run run = {
       .pool = pool,
-      .kernels = epc_kernels_of(level),
-      .has_tiles = level == EPC_LEVEL_AMX && (linear->format == EPC_FORMAT_BF16 ||
-                                              linear->format == EPC_FORMAT_FP8),
+      .product = epc_product_of(level, linear->format, linear->in),
       .linear = linear,
       .x = x,
       .x_index = x_index,

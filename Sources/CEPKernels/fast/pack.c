@@ -57,10 +57,9 @@ static void pack_group(epc_format format, const float *x, size_t width, size_t l
       group[m * width + lane] = (uint8_t)code;
       for (size_t k = 0; k < EPC_MICRO_GROUP; k++) {
         const size_t at = m * EPC_MICRO_GROUP + k;
-        // Eight inputs make a word: the first four its low halves, the others its high ones.
-        uint8_t *both = elements + (at / 8 * width + lane) * 4 + at % 4;
+        uint8_t *both = elements + (at / 8 * width + lane) * 4 + epc_fp4_byte(at);
         const uint8_t half = epc_to_fp4(ldexpf(part[k], 127 - code));
-        *both = at % 8 < 4 ? half : (uint8_t)(*both | half << 4);
+        *both = epc_fp4_is_low(at) ? half : (uint8_t)(*both | half << 4);
       }
     }
     return;
@@ -87,8 +86,8 @@ static void unpack_group(epc_format format, const uint8_t *group, size_t width, 
   memcpy(&scale, group + 4 * lane, sizeof(scale));
   for (size_t k = 0; k < EPC_GROUP; k++) {
     if (format == EPC_FORMAT_MXFP4) {
-      const uint8_t both = elements[(k / 8 * width + lane) * 4 + k % 4];
-      const uint8_t code = k % 8 < 4 ? both & 15 : both >> 4;
+      const uint8_t both = elements[(k / 8 * width + lane) * 4 + epc_fp4_byte(k)];
+      const uint8_t code = epc_fp4_is_low(k) ? both & 15 : both >> 4;
       x[k] = ldexpf(epc_from_fp4(code), group[k / EPC_MICRO_GROUP * width + lane] - 127);
       continue;
     }

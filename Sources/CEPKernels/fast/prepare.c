@@ -29,8 +29,10 @@ size_t epc_prepared_bytes(epc_format format, size_t in) {
 /// One group of a row as numbers of 16 bits, each in digits of 256 and of 1 from -128 to 127.
 ///
 /// Weights are unsigned, `bias` more than what they stand for, so a sum of products is so many times
-/// the sum of the numbers too large: the surplus.
-static void split_group(const float *x, size_t count, int32_t bias, size_t rows, uint32_t *high) {
+/// the sum of the numbers too large: the surplus. `order` says where in eight inputs those of two words
+/// are.
+static void split_group(const float *x, size_t count, int32_t bias, const uint8_t order[8],
+                        size_t rows, uint32_t *high) {
   float most = 0;
   bool is_finite = true;
   for (size_t i = 0; i < count; i++) {
@@ -46,7 +48,7 @@ static void split_group(const float *x, size_t count, int32_t bias, size_t rows,
     uint32_t h = 0;
     uint32_t l = 0;
     for (size_t j = 0; j < 4; j++) {
-      const int32_t number = (int32_t)rintf(x[i + j] * inverse);
+      const int32_t number = (int32_t)rintf(x[i / 8 * 8 + order[i % 8 + j]] * inverse);
       const int32_t digit = (int32_t)(int8_t)(uint8_t)(number & 0xff);
       h |= (uint32_t)(uint8_t)((number - digit) / 256) << (8 * j);
       l |= (uint32_t)(uint8_t)digit << (8 * j);
@@ -74,10 +76,11 @@ static void prepare_row(epc_format format, const float *x, size_t padded, size_t
     }
   } else {
     const size_t count = epc_scaled_inputs(format);
-    const int32_t bias = format == EPC_FORMAT_MXFP4 ? 12 : 128;
+    static const uint8_t orders[2][8] = {{0, 1, 2, 3, 4, 5, 6, 7}, {0, 4, 1, 5, 2, 6, 3, 7}};
+    const bool is_mxfp4 = format == EPC_FORMAT_MXFP4;
     uint32_t *to = (uint32_t *)block + r;
     for (size_t k = 0; k < padded; k += count) {
-      split_group(x + k, count, bias, rows, to);
+      split_group(x + k, count, is_mxfp4 ? 12 : 128, orders[is_mxfp4], rows, to);
       to += (count / 2 + 2) * rows;
     }
   }

@@ -62,6 +62,7 @@ ALWAYS void add_products(int rows, int vectors, int lines, const tile *t, const 
   }
 }
 
+/// Low halves of bytes make a word, high ones the next; see `epc_fp4_byte`.
 static void expand_mxfp4(const uint8_t *group, size_t vectors, uint32_t *fours) {
   const __m512i twice = _mm512_broadcast_i32x4(
       _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));

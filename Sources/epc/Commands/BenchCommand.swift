@@ -16,10 +16,12 @@ struct BenchCommand: ParsableCommand {
     abstract: "Measure the CPU: kernels, or a model, beside what the machine can do at most.",
     discussion: """
       Floors are measured in the same run: how fast the threads multiply numbers in registers, and \
-      how fast they read memory. A share of 1 is the floor. Without '--model' matrix products are \
-      measured, with it prompts and decoding with random weights.
+      how fast they read memory. A share of 1 is the floor. Without '--model' matrix products and \
+      layers of experts are measured, of all formats or of the one that '--dtype' names; with it \
+      prompts and decoding with random weights.
 
         epc bench
+        epc bench --dtype fp8
         epc bench --dtype bf16 --model benchmarks/mid/config.json --batch 16
       """)
 
@@ -48,11 +50,13 @@ struct BenchCommand: ParsableCommand {
         throw Diagnostics("flag", "'\(flag) \(value)'; it is from 1 to 1000000")
       }
       let device = try cpu.device()
-      let benchmark = CPUBenchmark(device)
+      let isOne = model != nil || cpu.dtype != nil
+      let formats = isOne ? [device.weights] : WeightFormat.allCases
+      let benchmark = CPUBenchmark(device, formats: formats)
       if let model {
         try measure(model, device, benchmark)
       } else {
-        try measureKernels(device, benchmark)
+        try measureKernels(formats, device, benchmark)
       }
     }
   }
@@ -60,12 +64,12 @@ struct BenchCommand: ParsableCommand {
   // MARK: Kernels
 
   private func measureKernels(
-    _ device: CPUDevice, _ benchmark: CPUBenchmark
+    _ formats: [WeightFormat], _ device: CPUDevice, _ benchmark: CPUBenchmark
   ) throws(Diagnostics) {
     var rows: [CPUBenchmark.Row] = []
     var layers: [CPUBenchmark.Row] = []
     let shapes = [(1024, 1024), (512, 7168), (7168, 2048)]
-    for weights in WeightFormat.allCases {
+    for weights in formats {
       for (out, contracted) in shapes {
         for count in [1, 4, 16, 64, 512, 1024] {
           rows.append(
@@ -86,42 +90,60 @@ struct BenchCommand: ParsableCommand {
       return
     }
     Terminal.print(floors(device, benchmark))
-    let head = ["GFLOP/s", "GB/s", "of the floor"]
+    let head = ["milliseconds", "GFLOP/s", "GB/s", "of the floor"]
     Terminal.print(
       aligned(
         [["weights", "rows", "out x in"] + head]
           + rows.map {
             [$0.weights.rawValue, "\($0.rows)", "\($0.out) x \($0.contracted)"] + figures($0)
           }))
-    Terminal.print("\n64 experts of 1024 x 512, 8 a token\n")
+    Terminal.print("\nlayers of 64 experts of 1024 x 512, 8 a token\n")
     Terminal.print(
       aligned(
         [["weights", "tokens"] + head]
           + layers.map { [$0.weights.rawValue, "\($0.rows)"] + figures($0) }))
-    Terminal.print("\nof the floor, the least and the middle\n")
+    Terminal.print(
+      "\nof the floor, the least and the middle, by rows of a product or tokens of a layer\n")
     Terminal.print(
       aligned(
-        [["", "least", "middle"]]
-          + WeightFormat.allCases.flatMap { weights in
-            [
-              summary("\(weights.rawValue), 1 to 4 rows", rows, weights, 1...4),
-              summary("\(weights.rawValue), 16 to 1024 rows", rows, weights, 16...1024),
-              summary("\(weights.rawValue), experts, 1 to 16 tokens", layers, weights, 1...16),
-              summary("\(weights.rawValue), experts, 32 to 1024", layers, weights, 32...1024),
-            ]
+        [["weights", "1 to 4", "16 to 64", "512 to 1024", "experts, 1 to 16", "32 to 1024"]]
+          + formats.map { weights in
+            [weights.rawValue]
+              + [1...4, 16...64, 512...1024].map { summary(rows, weights, $0) }
+              + [1...16, 32...1024].map { summary(layers, weights, $0) }
           }))
+    let faster = formats.filter { $0 != .bf16 && $0 != .fp32 }.map { weights in
+      "\(weights.rawValue) \(number(timesAsFast(weights, as: .bf16, rows), 2))"
+    }
+    if formats.contains(.bf16) && !faster.isEmpty {
+      Terminal.print(
+        "\ntimes as fast as bf16, the middle of 1 to 4 rows: \(faster.joined(separator: ", "))\n")
+    }
   }
 
   private func figures(_ row: CPUBenchmark.Row) -> [String] {
-    [number(row.operations / 1e9), number(row.bytes / 1e9, 1), number(row.share, 2)]
+    [
+      number(row.seconds * 1e3, 3), number(row.operations / 1e9), number(row.bytes / 1e9, 1),
+      number(row.share, 2),
+    ]
   }
 
   private func summary(
-    _ name: String, _ rows: [CPUBenchmark.Row], _ weights: WeightFormat, _ range: ClosedRange<Int>
-  ) -> [String] {
+    _ rows: [CPUBenchmark.Row], _ weights: WeightFormat, _ range: ClosedRange<Int>
+  ) -> String {
     let shares = rows.filter { $0.weights == weights && range.contains($0.rows) }.map(\.share)
       .sorted()
-    return [name, number(shares.first ?? 0, 2), number(shares[shares.count / 2], 2)]
+    return "\(number(shares.first ?? 0, 2)) \(number(shares[shares.count / 2], 2))"
+  }
+
+  /// How many times as fast products of few rows are in one format as in another.
+  private func timesAsFast(
+    _ weights: WeightFormat, as other: WeightFormat, _ rows: [CPUBenchmark.Row]
+  ) -> Double {
+    let few = rows.filter { $0.rows <= 4 }
+    let ratios = zip(few.filter { $0.weights == weights }, few.filter { $0.weights == other })
+      .map { $1.seconds / $0.seconds }.sorted()
+    return ratios.isEmpty ? 0 : ratios[ratios.count / 2]
   }
 
   // MARK: A model
@@ -208,23 +230,32 @@ struct BenchCommand: ParsableCommand {
   // MARK: Output
 
   private func floors(_ device: CPUDevice, _ benchmark: CPUBenchmark) -> String {
-    let peaks = WeightFormat.allCases.map { weights in
-      "\(weights.rawValue) \(number((benchmark.peaks[weights] ?? 0) / 1e9))"
+    func list(_ rates: [WeightFormat: Double]) -> String {
+      WeightFormat.allCases.compactMap { weights in
+        rates[weights].map { "\(weights.rawValue) \(number($0 / 1e9))" }
+      }.joined(separator: ", ")
     }
+    let inTiles = benchmark.cachedPeaks.filter { device.level == .amx && $0.key != .fp32 }
     return "\(device.summary)\nfloors: reads \(number(benchmark.readRate / 1e9, 1)) GB/s; "
-      + "products in GFLOP/s: \(peaks.joined(separator: ", "))\n"
+      + "products in GFLOP/s: \(list(benchmark.peaks))\n"
+      + (inTiles.isEmpty
+        ? "" : "with tiles from the second-level cache: \(list(inTiles))\n")
   }
 
   private func show(
     _ device: CPUDevice, _ benchmark: CPUBenchmark, _ measured: [Document.Field]
   ) throws(Diagnostics) {
-    let peaks = WeightFormat.allCases.map { weights in
-      Document.Field(name: weights.rawValue, value: .real(benchmark.peaks[weights] ?? 0))
+    func fields(_ rates: [WeightFormat: Double]) -> Document {
+      .object(
+        WeightFormat.allCases.compactMap { weights in
+          rates[weights].map { .init(name: weights.rawValue, value: .real($0)) }
+        })
     }
     let all: [Document.Field] = [
       .init(name: "device", value: .text(device.summary)),
       .init(name: "read_bytes_per_second", value: .real(benchmark.readRate)),
-      .init(name: "peak_operations_per_second", value: .object(peaks)),
+      .init(name: "peak_operations_per_second", value: fields(benchmark.peaks)),
+      .init(name: "cached_operations_per_second", value: fields(benchmark.cachedPeaks)),
     ]
     do {
       let bytes = try Document.object(all + measured).jsonValue.serialized(style: .pretty)

@@ -124,6 +124,7 @@ struct ExecCommand: ParsableCommand {
         try simulate()
         return
       }
+      try simulation.check(withTensorsOn: backend ?? "cpu")
       let backend = try BackendChoice(
         named: backend ?? "cpu", cpu: cpu, seconds: backendTimeout)
       if kernels != nil {

@@ -240,7 +240,7 @@ extension ReportTemplate {
     function experts(parent, pool) {
       if (!pool.layers.length) return;
       const node = section(parent, "Expert heat map",
-        "Tokens that chose each logical expert of each layer, over the mean of the layer.");
+        "Tokens that chose each logical expert (across) of each layer (down), over the layer's mean.");
       const count = Math.max(...pool.layers.map((layer) => layer.experts.length));
       const mean = pool.layers.map((layer) =>
         layer.experts.reduce((sum, rows) => sum + rows, 0) / Math.max(layer.experts.length, 1) || 1);
@@ -285,6 +285,10 @@ extension ReportTemplate {
           context.fillStyle = colour;
           context.fillRect(left, y, width - left, 1);
           context.textAlign = "right";
+          // Legible in front of bars.
+          context.strokeStyle = css("--card");
+          context.lineWidth = 4;
+          context.strokeText(name, width - 4, y - 7);
           context.fillText(name, width - 4, y - 7);
         }
         context.fillStyle = css("--soft");

@@ -1,0 +1,35 @@
+// Products of prepared rows with panels of packed matrices: what kernels of several products share.
+#ifndef EPC_PRODUCTS_H
+#define EPC_PRODUCTS_H
+
+#include "blocks.h"
+
+/// What all panels of matrices with the same inputs share.
+typedef struct {
+  const epc_kernels *kernels;
+  /// Whether rows are prepared as tiles, by `epc_prepare_tiles`.
+  bool has_tiles;
+  epc_format format;
+  size_t in;
+  /// Bytes of a prepared row.
+  size_t row_bytes;
+} epc_product;
+
+epc_product epc_product_of(epc_level level, epc_format format, size_t in);
+
+/// A panel, and the block of it that is multiplied next.
+typedef struct {
+  const epc_product *product;
+  epc_block block;
+  size_t width;
+  const char *weights;
+} epc_panel;
+
+/// A panel of a packed matrix of `out` outputs; rows, `prepared`, and where sums go, all `width` of them
+/// for each row, are the caller's to set in its block.
+epc_panel epc_panel_at(const epc_product *product, const void *matrix, size_t out, size_t index);
+
+/// Multiplies the same rows with a few panels of one product.
+void epc_panels_multiply(epc_panel *panels, size_t count);
+
+#endif

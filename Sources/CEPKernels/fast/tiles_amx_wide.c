@@ -1,0 +1,149 @@
+// Products of few rows on the tile registers of AMX: up to 16 rows and 64 outputs at once, weights read
+// from one end to the other, so that they come as fast as memory gives them.
+#if defined(__x86_64__)
+#include "tiles_amx.h"
+
+/// bf16, multiplied where it lies.
+TILES static void multiply_bf16(const epc_block *b, float *sums, size_t bytes) {
+  const char *x = rows_at(b, 0, b->rows);
+  const char *w = b->weights;
+  const char *next = b->next;
+  const size_t w_bytes = EPC_PANEL * 4;
+  const size_t loads = b->inputs / TILE_INPUTS * 4;
+  const size_t lines = (b->next_lines + loads - 1) / loads;
+  if (b->is_first) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  } else {
+    _tile_loadd(0, sums, bytes);
+    _tile_loadd(1, sums + 16, bytes);
+    _tile_loadd(2, sums + 32, bytes);
+    _tile_loadd(3, sums + 48, bytes);
+  }
+  for (size_t k = 0; k < b->inputs; k += TILE_INPUTS) {
+    _tile_loadd(4, x, LINE);
+    ASK(next, lines);
+    _tile_loadd(5, w, w_bytes);
+    _tile_dpbf16ps(0, 4, 5);
+    ASK(next, lines);
+    _tile_loadd(6, w + LINE, w_bytes);
+    _tile_dpbf16ps(1, 4, 6);
+    ASK(next, lines);
+    _tile_loadd(7, w + 2 * LINE, w_bytes);
+    _tile_dpbf16ps(2, 4, 7);
+    ASK(next, lines);
+    _tile_loadd(5, w + 3 * LINE, w_bytes);
+    _tile_dpbf16ps(3, 4, 5);
+    x += b->rows * LINE;
+    w += TILE_INPUTS / 2 * w_bytes;
+  }
+  _tile_stored(0, sums, bytes);
+  _tile_stored(1, sums + 16, bytes);
+  _tile_stored(2, sums + 32, bytes);
+  _tile_stored(3, sums + 48, bytes);
+}
+
+/// 32 inputs as four tiles.
+INLINED void expand_step(epc_format format, const epc_block *b, size_t k, uint8_t *tiles) {
+  for (size_t v = 0; v < 4; v++) expand_tile(format, b, k, v, tiles + v * TILE_BYTES);
+}
+
+INLINED void multiply_step(const char *x, const uint8_t *tiles) {
+  _tile_loadd(4, x, LINE);
+  _tile_loadd(5, tiles, LINE);
+  _tile_dpbf16ps(0, 4, 5);
+  _tile_loadd(6, tiles + TILE_BYTES, LINE);
+  _tile_dpbf16ps(1, 4, 6);
+  _tile_loadd(7, tiles + 2 * TILE_BYTES, LINE);
+  _tile_dpbf16ps(2, 4, 7);
+  _tile_loadd(5, tiles + 3 * TILE_BYTES, LINE);
+  _tile_dpbf16ps(3, 4, 5);
+}
+
+/// Adds the sums of a group, each times its scale.
+INLINED void add_scaled(const epc_block *b, size_t group, const float *made, float *all) {
+  const float *scales =
+      (const float *)((const char *)b->weights + group * epc_group_bytes(EPC_FORMAT_FP8, EPC_PANEL));
+  for (size_t v = 0; v < 4; v++) {
+    const __m512 scale = _mm512_loadu_ps(scales + 16 * v);
+    for (size_t r = 0; r < b->rows; r++) {
+      float *at = all + r * EPC_PANEL + 16 * v;
+      const __m512 now = _mm512_load_ps(made + r * EPC_PANEL + 16 * v);
+      _mm512_store_ps(at, _mm512_fmadd_ps(now, scale, _mm512_load_ps(at)));
+    }
+  }
+}
+
+/// While a step is multiplied the next is expanded, and while a group is the former is scaled.
+INLINED void multiply_expanded(epc_format format, const epc_block *b) {
+  _Alignas(64) uint8_t tiles[2][4 * TILE_BYTES];
+  _Alignas(64) float made[2][TILE_ROWS * EPC_PANEL];
+  _Alignas(64) float all[TILE_ROWS * EPC_PANEL];
+  const size_t bytes = EPC_PANEL * sizeof(float);
+  const char *x = rows_at(b, 0, b->rows);
+  const size_t groups = b->inputs / EPC_GROUP;
+  for (size_t r = 0; r < b->rows; r++) {
+    float *to = all + r * EPC_PANEL;
+    if (b->is_first) {
+      memset(to, 0, bytes);
+    } else {
+      memcpy(to, b->sums + r * b->sums_stride, bytes);
+    }
+  }
+  if (format != EPC_FORMAT_FP8) {
+    _tile_loadd(0, all, bytes);
+    _tile_loadd(1, all + 16, bytes);
+    _tile_loadd(2, all + 32, bytes);
+    _tile_loadd(3, all + 48, bytes);
+  }
+  expand_step(format, b, 0, tiles[0]);
+  for (size_t g = 0; g < groups; g++) {
+    if (format == EPC_FORMAT_FP8) {
+      _tile_zero(0);
+      _tile_zero(1);
+      _tile_zero(2);
+      _tile_zero(3);
+    }
+    for (size_t s = 0; s < EPC_GROUP / TILE_INPUTS; s++) {
+      const size_t k = g * EPC_GROUP + s * TILE_INPUTS;
+      if (k + TILE_INPUTS < b->inputs) {
+        expand_step(format, b, k + TILE_INPUTS, tiles[(s + 1) % 2]);
+      }
+      multiply_step(x, tiles[s % 2]);
+      x += b->rows * LINE;
+    }
+    if (format != EPC_FORMAT_FP8) continue;
+    float *now = made[g % 2];
+    _tile_stored(0, now, bytes);
+    _tile_stored(1, now + 16, bytes);
+    _tile_stored(2, now + 32, bytes);
+    _tile_stored(3, now + 48, bytes);
+    if (g > 0) add_scaled(b, g - 1, made[(g - 1) % 2], all);
+  }
+  if (format == EPC_FORMAT_FP8) {
+    add_scaled(b, groups - 1, made[(groups - 1) % 2], all);
+  } else {
+    _tile_stored(0, all, bytes);
+    _tile_stored(1, all + 16, bytes);
+    _tile_stored(2, all + 32, bytes);
+    _tile_stored(3, all + 48, bytes);
+  }
+  for (size_t r = 0; r < b->rows; r++) {
+    memcpy(b->sums + r * b->sums_stride, all + r * EPC_PANEL, bytes);
+  }
+}
+
+TILES void epc_multiply_tiles_wide(epc_format format, const epc_block *b) {
+  configure_wide(b->rows);
+  if (format == EPC_FORMAT_BF16) {
+    multiply_bf16(b, b->sums, b->sums_stride * sizeof(float));
+  } else if (format == EPC_FORMAT_FP8) {
+    multiply_expanded(EPC_FORMAT_FP8, b);
+  } else {
+    multiply_expanded(EPC_FORMAT_MXFP4, b);
+  }
+  _tile_release();
+}
+#endif
