@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # The schedules and arenas of all models in both phases, and of a few loads more: the decision, how far the
-# period lies above the least possible one, how much communication shows, and the arena beside the most
-# bytes alive at once. Prints the table of docs/overlap.md.
+# period lies above the least possible one, what parts of unequal size would take at least, how much communication
+# shows, and the arena beside the most bytes alive at once. Prints the table of docs/overlap.md.
 # Build first: swift build -c release
 set -euo pipefail
 cd "$(dirname "$0")/.."
 epc=${1:-.build/release/epc}
 plan=$(mktemp)
 trap 'rm -f "$plan"' EXIT
-echo "| model | command line behind it | decision | above the bound | communication that shows | arena above the least |"
-echo "|---|---|---|--:|--:|--:|"
+echo "| model | command line behind it | decision | above the bound | uneven parts, at least | communication that shows | arena above the least |"
+echo "|---|---|---|--:|--:|--:|--:|"
 row() {
   local model=$1
   shift
@@ -20,9 +20,10 @@ row() {
   text=$(tr -s ' \n' ' ' <<<"$text")
   decision=$(sed -nE 's/.*- (decode|prefill): (no overlap|one batch|two micro-batches|three micro-batches).*/\2/p' <<<"$text")
   gap=$(sed -nE 's/.* ([0-9.]+ %) above the least possible.*/\1/p' <<<"$text")
+  uneven=$(sed -nE 's/.*unequal size would take ([0-9.]+ %) longer.*/+\1/p; s/.*unequal size would save ([0-9.]+ %) at most.*/-\1/p' <<<"$text")
   shows=$(sed -nE 's/.* ([0-9.]+ %) of the step is communication that shows.*/\1/p' <<<"$text")
   arena=$(sed -nE 's/.* arena [^,]*, that of [^,]*, (([0-9<. ]+ %) above|the) most bytes.*/\2/p' <<<"$text")
-  echo "| $model | \`$*\` | ${decision:-nothing to overlap} | ${gap:--} | ${shows:--} | ${arena:-0 %} |"
+  echo "| $model | \`$*\` | ${decision:-nothing to overlap} | ${gap:--} | ${uneven:--} | ${shows:--} | ${arena:-0 %} |"
 }
 for file in models/*.swift; do
   model=$(basename "$file" .swift)

@@ -124,6 +124,8 @@ struct OverlapDecision {
   let plan: OverlapPlan
   /// Every way that was looked at, the one without overlap first.
   let candidates: [OverlapPlan]
+  /// What layers take at least in parts of unequal size, beside the period of equal ones.
+  private var uneven: Double?
   private let role: Pool.Role
   private let pool: Pool
   private let wish: CompileRequest.Overlap
@@ -147,6 +149,12 @@ struct OverlapDecision {
     guard let plan = OverlapPlan.preferred(among: fitting) else { return nil }
     self.plan = plan
     self.candidates = candidates
+    if let (function, schedule) = repeated,
+      let least = estimator.leastPeriod(
+        ofUneven: function, microBatches: plan.microBatches, multiprocessors: plan.multiprocessors)
+    {
+      uneven = Double(least) / Double(max(schedule.period, 1)) - 1
+    }
   }
 
   /// Whether a pool cut so fits into memory.
@@ -176,8 +184,14 @@ struct OverlapDecision {
     }
     if let (function, schedule) = repeated {
       text +=
-        "; \(function) takes \(microseconds(schedule.period)) a layer"
+        "; \(pool.functions[function].function.name) takes \(microseconds(schedule.period)) a layer"
         + ", \(OverlapDecision.percent(schedule.gap)) above the least possible"
+    }
+    if let uneven {
+      text +=
+        uneven < 0
+        ? "; parts of unequal size would save \(OverlapDecision.percent(-uneven)) at most"
+        : "; parts of unequal size would take \(OverlapDecision.percent(uneven)) longer at least"
     }
     text +=
       "; \(OverlapDecision.percent(plan.exposedShare)) of the step is communication that shows"
@@ -213,12 +227,12 @@ struct OverlapDecision {
   }
 
   /// The scheduled function that most layers call.
-  private var repeated: (String, LayerSchedule)? {
+  private var repeated: (Int, LayerSchedule)? {
     let counts = pool.stages.joined().reduce(into: [Int: Int]()) {
       $0[$1.function, default: 0] += $1.layers.count
     }
     return plan.schedules.keys.sorted().max { (counts[$0] ?? 0, $1) < (counts[$1] ?? 0, $0) }
-      .flatMap { key in plan.schedules[key].map { (pool.functions[key].function.name, $0) } }
+      .flatMap { key in plan.schedules[key].map { (key, $0) } }
   }
 
   private func name(_ plan: OverlapPlan) -> String {

@@ -94,12 +94,15 @@ public struct StepShape: Hashable, Sendable {
   }
 
   /// One of `count` equal micro-batches.
-  public func split(into count: Int) -> StepShape {
+  public func split(into count: Int) -> StepShape { part(Double(count)) }
+
+  /// A micro-batch so many of which would be the step.
+  func part(_ count: Double) -> StepShape {
     var part = self
-    part.sequences /= Double(count)
-    part.tokens /= Double(count)
-    part.promptTokens /= Double(count)
-    part.promptEnds /= Double(count)
+    part.sequences /= count
+    part.tokens /= count
+    part.promptTokens /= count
+    part.promptEnds /= count
     return part
   }
 
