@@ -49,6 +49,21 @@ public protocol Device: Sendable {
   /// - Throws: `BackendError.failed` where the device gives up.
   func run(_ kernel: Kernel, _ arguments: OpArguments, _ step: StepState) throws(BackendError)
 
+  /// Whether the device runs a layer of routed experts as one operation.
+  func fuses(_ layer: ExpertLayer<Kernel>) -> Bool
+
+  /// Runs a layer of routed experts: the routed rows of the step, one after the other. Only asked for layers
+  /// that it fuses. What the operations make for each other is not looked at.
+  ///
+  /// - Parameters:
+  ///   - x: the rows that they are gathered from.
+  ///   - sources: which of them each routed row is; nil where `x` has the routed rows in order. The result
+  ///     may then lie on them.
+  func run(
+    _ layer: ExpertLayer<Kernel>, _ arguments: ExpertLayer<OpArguments>, x: Memory,
+    sources: Memory?, to result: Memory, _ step: StepState
+  ) throws(BackendError)
+
   /// `result[i] = x[rows[i]]` for rows of `width` reals, times `scales[i]` if given.
   func pack(
     _ x: Memory, width: Int, rows: Memory, scales: Memory?, count: Int, to result: Memory)

@@ -22,42 +22,26 @@ extension CPUBenchmark {
     let (returnPlaces, indices) = (Storage(places), Storage(places.map { _ in Int32(0) }))
     let shares = Storage(Array(repeating: Float(1) / Float(topK), count: rows))
     let x = Storage((0..<(tokens * width)).map { Float($0 % 97) / 97 - 0.5 })
-    let gathered = Storage(bytes: 4 * rows * width)
-    let (gate, up) = (Storage(bytes: 4 * rows * hidden), Storage(bytes: 4 * rows * hidden))
     let returned = Storage(bytes: 4 * rows * width)
     let result = Storage(bytes: 4 * tokens * width)
     let step = StepState(tokens: 1, slots: 1)
-    var glu = epc_glu()
-    glu.activation = EPC_SILU
-
-    func multiply(_ x: Storage, _ weight: Int, _ out: Int, _ contracted: Int, to y: Storage) {
-      var linear = unsafe epc_linear(
-        format: weights.format, batch: 1, out: out, in: contracted,
-        weights: UnsafeRawPointer(room.memory.base + weight), bias: nil,
-        group_ends: UnsafePointer(ends.memory.indices), groups: experts)
-      let scratch = unsafe step.scratch.take(bytes: epc_linear_scratch(&linear, rows))
-      let isDone = unsafe epc_linear_run(
-        device.pool.pool, device.level.level, &linear, x.memory.reals, nil, rows, scratch.base,
-        y.memory.reals)
-      precondition(isDone, "out of memory")
-    }
-
+    var shape = unsafe epc_experts(
+      format: weights.format, width: width, hidden: hidden, gate: nil, up: nil, down: nil,
+      gate_bias: nil, up_bias: nil, down_bias: nil, glu: epc_glu(), slots: experts,
+      ends: UnsafePointer(ends.memory.indices), sources: UnsafePointer(sources.memory.indices))
+    unsafe shape.glu.activation = EPC_SILU
+    let scratch = unsafe Storage(bytes: epc_experts_scratch(&shape, rows, device.threads))
     let layer = experts * (2 * bytes + downBytes)
     let layers = max(room.memory.bytes / layer, 1)
     let best = fastest(runs: layers) { run in
       let first = run % layers * layer
-      device.pack(
-        x.memory, width: width, rows: sources.memory, scales: nil, count: rows,
-        to: gathered.memory)
-      multiply(gathered, first, hidden, width, to: gate)
-      multiply(gathered, first + experts * bytes, hidden, width, to: up)
-      device.share(rows, width: 8 * hidden) { rows, _ in
-        let first = rows.lowerBound * hidden
-        unsafe epc_glu_run(
-          device.level.level, &glu, gate.memory.reals + first, up.memory.reals + first,
-          rows.count * hidden, gate.memory.reals + first)
-      }
-      multiply(gate, first + 2 * experts * bytes, width, hidden, to: returned)
+      unsafe shape.gate = UnsafeRawPointer(room.memory.base + first)
+      unsafe shape.up = unsafe shape.gate + experts * bytes
+      unsafe shape.down = unsafe shape.up + experts * bytes
+      let isDone = unsafe epc_experts_run(
+        device.pool.pool, device.level.level, &shape, x.memory.reals, rows, scratch.memory.base,
+        returned.memory.reals)
+      precondition(isDone, "out of memory")
       device.combine(
         Combination(
           returned: returned.memory, places: returnPlaces.memory, indices: indices.memory,

@@ -99,16 +99,13 @@ public struct CPUDevice: Device {
 
   /// Sums what experts returned; see `Device`.
   public func combine(_ combination: Combination, to result: Memory, _ step: StepState) {
-    let (topK, width) = (combination.topK, combination.width)
-    share(combination.rows, width: topK * width) { rows, worker in
-      let first = rows.lowerBound
-      unsafe epc_ref_combine(
-        combination.returned.reals, combination.places.indices + first * topK,
-        combination.indices.indices + first * topK, combination.weights.reals + first * topK,
-        combination.identity.map { unsafe UnsafePointer($0.reals + first * width) },
-        combination.experts, combination.isUnweighted, rows.count, topK, width,
-        pool.scratch(worker, bytes: 8 * width).doubles, result.reals + first * width)
-    }
+    var sums = unsafe epc_combination(
+      returned: combination.returned.reals, places: combination.places.indices,
+      indices: combination.indices.indices, weights: combination.weights.reals,
+      identity: UnsafePointer(combination.identity?.reals), experts: combination.experts,
+      unweighted: combination.isUnweighted, rows: combination.rows, top_k: combination.topK,
+      width: combination.width)
+    unsafe epc_combine_run(pool.pool, level.level, &sums, result.reals)
   }
 
   /// Copies blocks; see `Device`.

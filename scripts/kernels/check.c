@@ -186,6 +186,122 @@ static void check_linear(epc_pool *pools[2], epc_level best) {
   }
 }
 
+/// The packed matrices of all slots.
+static char *packed_matrices(epc_format format, size_t slots, size_t out, size_t in) {
+  const size_t bytes = epc_packed_bytes(format, out, in);
+  char *packed = take_aligned(slots * bytes);
+  const float *weight = numbers(slots * out * in, 1 / sqrtf((float)in));
+  for (size_t s = 0; s < slots; s++) {
+    epc_pack(format, weight + s * out * in, out, in, 0, epc_packed_panels(out), packed + s * bytes);
+  }
+  return packed;
+}
+
+static void multiply(epc_pool *pool, epc_level level, const epc_experts *e, const void *weights,
+                     const float *bias, size_t out, size_t in, const float *x, size_t rows, float *y) {
+  const epc_linear linear = {.format = e->format, .batch = 1, .out = out, .in = in, .weights = weights,
+                             .bias = bias, .group_ends = e->ends, .groups = e->slots};
+  if (!epc_linear_run(pool, level, &linear, x, NULL, rows, take(epc_linear_scratch(&linear, rows)), y)) {
+    failures++;
+  }
+}
+
+/// Layers of experts are their products one after the other, to the last bit; sums of what they return
+/// are near the reference's.
+static void check_experts(epc_pool *pools[2], epc_level best) {
+  static const size_t row_counts[] = {0, 0, 1, 1, 2, 3, 6, 7, 16, 17, 33, 70, 270};
+  const size_t tokens = 1 + below(40);
+  epc_experts e = {.format = (epc_format)below(5),
+                   .width = 1 + below(200),
+                   .hidden = 1 + below(300),
+                   .slots = 1 + below(6)};
+  e.glu = (epc_glu){.activation = below(3) == 0 ? EPC_GELU : EPC_SILU,
+                    .has_limit = below(3) == 0,
+                    .limit = 0.8,
+                    .has_slope = below(3) == 0,
+                    .slope = 1.7,
+                    .up_offset = (double)below(2)};
+  int32_t *ends = take(e.slots * sizeof(int32_t));
+  size_t rows = 0;
+  for (size_t s = 0; s < e.slots; s++) {
+    rows += row_counts[below(13)];
+    ends[s] = (int32_t)rows;
+  }
+  e.ends = ends;
+  int32_t *sources = take(rows * sizeof(int32_t));
+  for (size_t r = 0; r < rows; r++) sources[r] = (int32_t)below(tokens);
+  const float *x = numbers(tokens * e.width, 1);
+  const bool has_bias = below(2) == 0;
+  e.gate = packed_matrices(e.format, e.slots, e.hidden, e.width);
+  e.up = packed_matrices(e.format, e.slots, e.hidden, e.width);
+  e.down = packed_matrices(e.format, e.slots, e.width, e.hidden);
+  e.gate_bias = has_bias ? numbers(e.slots * e.hidden, 1) : NULL;
+  e.up_bias = has_bias ? numbers(e.slots * e.hidden, 1) : NULL;
+  e.down_bias = has_bias ? numbers(e.slots * e.width, 1) : NULL;
+  float *gathered = room(rows * e.width);
+  epc_ref_pack(x, e.width, sources, NULL, rows, gathered);
+  const size_t kept = count_taken;
+  for (int l = 0; l <= (int)best; l++) {
+    const epc_level level = (epc_level)l;
+    float *gate = room(rows * e.hidden);
+    float *up = room(rows * e.hidden);
+    float *expected = room(rows * e.width);
+    multiply(pools[1], level, &e, e.gate, e.gate_bias, e.hidden, e.width, gathered, rows, gate);
+    multiply(pools[1], level, &e, e.up, e.up_bias, e.hidden, e.width, gathered, rows, up);
+    epc_glu_run(level, &e.glu, gate, up, rows * e.hidden, gate);
+    multiply(pools[1], level, &e, e.down, e.down_bias, e.width, e.hidden, gate, rows, expected);
+    for (int p = 0; p < 4; p++) {
+      const size_t threads = epc_pool_threads(pools[p % 2]);
+      e.sources = p < 2 ? sources : NULL;
+      float *made = room(rows * e.width);
+      void *scratch = take(epc_experts_scratch(&e, rows, threads));
+      if (!epc_experts_run(pools[p % 2], level, &e, p < 2 ? x : gathered, rows, scratch, made)) {
+        failures++;
+      }
+      same("experts, products one by one", level, made, expected, rows * e.width);
+    }
+    while (count_taken > kept) {
+      count_taken--;
+      munmap(taken[count_taken].base, taken[count_taken].bytes);
+    }
+  }
+}
+
+static void check_combination(epc_pool *pools[2], epc_level best) {
+  epc_combination c = {.experts = 1 + below(9),
+                       .unweighted = below(4) == 0,
+                       .rows = 1 + below(200),
+                       .top_k = 1 + below(40),
+                       .width = 1 + below(150)};
+  const size_t returned = 1 + below(100);
+  int32_t *places = take(c.rows * c.top_k * sizeof(int32_t));
+  int32_t *indices = take(c.rows * c.top_k * sizeof(int32_t));
+  for (size_t i = 0; i < c.rows * c.top_k; i++) {
+    places[i] = (int32_t)below(returned);
+    // Some go nowhere, some to experts that hand on what they get.
+    indices[i] = (int32_t)below(c.experts + 2) - (below(5) == 0 ? 1 : 0);
+  }
+  c.places = places;
+  c.indices = indices;
+  c.returned = numbers(returned * c.width, 1);
+  c.weights = numbers(c.rows * c.top_k, 1 / sqrtf((float)c.top_k));
+  c.identity = below(2) == 0 ? NULL : numbers(c.rows * c.width, 1);
+  float *expected = room(c.rows * c.width);
+  double *scratch = malloc(c.width * sizeof(double));
+  epc_ref_combine(c.returned, places, indices, c.weights, c.identity, c.experts, c.unweighted, c.rows,
+                  c.top_k, c.width, scratch, expected);
+  free(scratch);
+  for (int l = 0; l <= (int)best; l++) {
+    float *made[2];
+    for (int p = 0; p < 2; p++) {
+      made[p] = room(c.rows * c.width);
+      epc_combine_run(pools[p], (epc_level)l, &c, made[p]);
+    }
+    compare("combine", "", (epc_level)l, made[0], expected, c.rows * c.width, 1e-6 * (double)c.top_k);
+    same("combine", (epc_level)l, made[0], made[1], c.rows * c.width);
+  }
+}
+
 static void check_attention(epc_pool *pools[2], epc_level best) {
   static const size_t row_counts[] = {1, 2, 5, 31, 32, 49, 90, 130};
   epc_attention a = {.key_heads = 1 + below(3)};
@@ -381,6 +497,10 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 8; i++) next_random();
     const size_t before = failures;
     check_linear(pools, best);
+    give_all_back();
+    check_experts(pools, best);
+    give_all_back();
+    check_combination(pools, best);
     give_all_back();
     check_attention(pools, best);
     give_all_back();

@@ -104,6 +104,9 @@ typedef struct {
   float (*weigh)(float *x, size_t count, float *most, float *sum);
   /// For gates with SiLU or a slope.
   void (*glu)(const epc_glu *glu, const float *gate, const float *up, size_t count, float *y);
+  /// y[i] = sum over k of weights[k] * rows[k][i], or more of it.
+  void (*add_rows)(const float *const *rows, const float *weights, size_t count, bool is_first,
+                   size_t width, float *y);
   /// One vector; `squares` as for `epc_ref_norm`.
   void (*norm)(epc_norm_form form, const float *x, size_t n, double epsilon, const float *weight,
                float weight_offset, const float *bias, const float *squares, size_t count,

@@ -36,41 +36,98 @@ ALWAYS void exp_of_lanes(lanes *value) {
   *value = (lanes)((whole)p + exponent);
 }
 
-/// Dot products of a few queries with all keys of a range, over two parts of each.
-ALWAYS void scores_of(int rows, const epc_scores *s, size_t first) {
-  for (size_t j = s->from; j < s->to; j++) {
-    lanes sums[4] = {{0}, {0}, {0}, {0}};
-    float rest[4] = {0, 0, 0, 0};
-    for (int part = 0; part < 2; part++) {
-      const size_t n = s->sizes[part];
-      const float *key = s->keys[part] + j * s->key_strides[part];
-      size_t i = 0;
-      for (; i + 16 <= n; i += 16) {
-        const lanes k = *(const lanes_in_memory *)(key + i);
-        UNROLL for (int r = 0; r < rows; r++) {
-          sums[r] += *(const lanes_in_memory *)(s->queries[part][first + (size_t)r] + i) * k;
-        }
+/// The sums of 16 vectors, each as `sum_of_lanes` makes it.
+ALWAYS void sums_of_lanes(const lanes x[16], lanes *sums) {
+  lanes a[8];
+  UNROLL for (int i = 0; i < 8; i++) {
+    const lanes low = __builtin_shufflevector(x[2 * i], x[2 * i + 1], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17,
+                                              18, 19, 20, 21, 22, 23);
+    const lanes high = __builtin_shufflevector(x[2 * i], x[2 * i + 1], 8, 9, 10, 11, 12, 13, 14, 15,
+                                               24, 25, 26, 27, 28, 29, 30, 31);
+    a[i] = low + high;
+  }
+  lanes b[4];
+  UNROLL for (int i = 0; i < 4; i++) {
+    const lanes low = __builtin_shufflevector(a[2 * i], a[2 * i + 1], 0, 1, 2, 3, 8, 9, 10, 11, 16, 17,
+                                              18, 19, 24, 25, 26, 27);
+    const lanes high = __builtin_shufflevector(a[2 * i], a[2 * i + 1], 4, 5, 6, 7, 12, 13, 14, 15, 20,
+                                               21, 22, 23, 28, 29, 30, 31);
+    b[i] = low + high;
+  }
+  lanes c[2];
+  UNROLL for (int i = 0; i < 2; i++) {
+    const lanes low = __builtin_shufflevector(b[2 * i], b[2 * i + 1], 0, 1, 4, 5, 8, 9, 12, 13, 16, 17,
+                                              20, 21, 24, 25, 28, 29);
+    const lanes high = __builtin_shufflevector(b[2 * i], b[2 * i + 1], 2, 3, 6, 7, 10, 11, 14, 15, 18,
+                                               19, 22, 23, 26, 27, 30, 31);
+    c[i] = low + high;
+  }
+  const lanes even = __builtin_shufflevector(c[0], c[1], 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24,
+                                             26, 28, 30);
+  const lanes odd = __builtin_shufflevector(c[0], c[1], 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25,
+                                            27, 29, 31);
+  *sums = even + odd;
+}
+
+/// Dot products of a few queries with a few keys, at most 16 of them, over two parts of each.
+ALWAYS void scores_of(int rows, int keys, const epc_scores *s, size_t first, size_t from) {
+  lanes sums[16];
+  float rest[16] = {0};
+  memset(sums, 0, sizeof(sums));
+  for (int part = 0; part < 2; part++) {
+    const size_t n = s->sizes[part];
+    const size_t stride = s->key_strides[part];
+    const float *key = s->keys[part] + from * stride;
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+      lanes q[4];
+      UNROLL for (int r = 0; r < rows; r++) {
+        q[r] = *(const lanes_in_memory *)(s->queries[part][first + (size_t)r] + i);
       }
-      for (; i < n; i++) {
+      UNROLL for (int j = 0; j < keys; j++) {
+        const float *at = key + (size_t)j * stride + i;
+        const lanes k = *(const lanes_in_memory *)at;
+        __builtin_prefetch(at + (size_t)keys * stride);
+        UNROLL for (int r = 0; r < rows; r++) sums[r * keys + j] += q[r] * k;
+      }
+    }
+    for (; i < n; i++) {
+      UNROLL for (int j = 0; j < keys; j++) {
         UNROLL for (int r = 0; r < rows; r++) {
-          rest[r] += s->queries[part][first + (size_t)r][i] * key[i];
+          rest[r * keys + j] += s->queries[part][first + (size_t)r][i] * key[(size_t)j * stride + i];
         }
       }
     }
-    UNROLL for (int r = 0; r < rows; r++) {
-      s->scores[(first + (size_t)r) * s->stride + j - s->from] =
-          s->scale * (sum_of_lanes(&sums[r]) + rest[r]);
+  }
+  lanes all;
+  if (rows * keys > 4) {
+    sums_of_lanes(sums, &all);
+  } else {
+    UNROLL for (int k = 0; k < rows * keys; k++) all[k] = sum_of_lanes(&sums[k]);
+  }
+  UNROLL for (int r = 0; r < rows; r++) {
+    float *scores = s->scores + (first + (size_t)r) * s->stride + from - s->from;
+    UNROLL for (int j = 0; j < keys; j++) {
+      scores[j] = s->scale * (all[r * keys + j] + rest[r * keys + j]);
     }
   }
 }
 
+/// The same with all keys of a range: as many at a time as registers hold sums for.
+ALWAYS void scores_of_rows(int rows, const epc_scores *s, size_t first) {
+  const int keys = TILE_VECTORS == 4 ? rows == 1 ? 16 : rows == 2 ? 8 : 4 : 1;
+  size_t j = s->from;
+  for (; j + (size_t)keys <= s->to; j += (size_t)keys) scores_of(rows, keys, s, first, j);
+  for (; j < s->to; j++) scores_of(rows, 1, s, first, j);
+}
+
 static void scores(const epc_scores *s) {
   size_t r = 0;
-  for (; r + 4 <= s->rows; r += 4) scores_of(4, s, r);
+  for (; r + 4 <= s->rows; r += 4) scores_of_rows(4, s, r);
   switch (s->rows - r) {
-    case 1: scores_of(1, s, r); break;
-    case 2: scores_of(2, s, r); break;
-    case 3: scores_of(3, s, r); break;
+    case 1: scores_of_rows(1, s, r); break;
+    case 2: scores_of_rows(2, s, r); break;
+    case 3: scores_of_rows(3, s, r); break;
     default: break;
   }
 }
@@ -194,30 +251,51 @@ static float weigh(float *x, size_t count, float *most, float *sum) {
   return factor;
 }
 
-static void glu(const epc_glu *glu, const float *gate, const float *up, size_t count, float *y) {
-  const float limit = glu->has_limit ? (float)glu->limit : __builtin_inff();
+/// What a gate lets through of 16 elements.
+ALWAYS void gate_lanes(const epc_glu *glu, const float *gate, const float *up, float *y) {
+  lanes g = *(const lanes_in_memory *)gate;
+  lanes u = *(const lanes_in_memory *)up;
   const float slope = glu->has_slope ? (float)glu->slope : 1;
-  const float offset = (float)glu->up_offset;
-  for (size_t i = 0; i < count; i += 16) {
-    const size_t left = count - i < 16 ? count - i : 16;
-    float parts[2][16] = {{0}};
-    memcpy(parts[0], gate + i, left * sizeof(float));
-    memcpy(parts[1], up + i, left * sizeof(float));
-    lanes g = *(lanes_in_memory *)parts[0];
-    lanes u = *(lanes_in_memory *)parts[1];
-    if (glu->has_limit) {
-      const lanes high = (lanes){0} + limit;
-      const whole is_high = g > high;
-      const whole is_up_high = u > high;
-      const whole is_up_low = u < -high;
-      g = (lanes)(((whole)g & ~is_high) | ((whole)high & is_high));
-      u = (lanes)(((whole)u & ~is_up_high) | ((whole)high & is_up_high));
-      u = (lanes)(((whole)u & ~is_up_low) | ((whole)-high & is_up_low));
+  if (glu->has_limit) {
+    const float limit = (float)glu->limit;
+    const lanes high = (lanes){0} + limit;
+    const whole is_high = g > high;
+    const whole is_up_high = u > high;
+    const whole is_up_low = u < -high;
+    g = (lanes)(((whole)g & ~is_high) | ((whole)high & is_high));
+    u = (lanes)(((whole)u & ~is_up_high) | ((whole)high & is_up_high));
+    u = (lanes)(((whole)u & ~is_up_low) | ((whole)-high & is_up_low));
+  }
+  lanes e = g * -slope;
+  exp_of_lanes(&e);
+  *(lanes_in_memory *)y = g / (e + 1.0f) * (u + (float)glu->up_offset);
+}
+
+static void glu(const epc_glu *glu, const float *gate, const float *up, size_t count, float *y) {
+  size_t i = 0;
+  for (; i + 16 <= count; i += 16) gate_lanes(glu, gate + i, up + i, y + i);
+  if (i == count) return;
+  float parts[2][16] = {{0}};
+  memcpy(parts[0], gate + i, (count - i) * sizeof(float));
+  memcpy(parts[1], up + i, (count - i) * sizeof(float));
+  gate_lanes(glu, parts[0], parts[1], parts[0]);
+  memcpy(y + i, parts[0], (count - i) * sizeof(float));
+}
+
+static void add_rows(const float *const *rows, const float *weights, size_t count, bool is_first,
+                     size_t width, float *y) {
+  size_t i = 0;
+  for (; i + 16 <= width; i += 16) {
+    lanes sum = is_first ? (lanes){0} : (lanes)*(const lanes_in_memory *)(y + i);
+    for (size_t k = 0; k < count; k++) {
+      sum += weights[k] * (lanes)*(const lanes_in_memory *)(rows[k] + i);
     }
-    lanes e = g * -slope;
-    exp_of_lanes(&e);
-    const lanes made = g / (e + 1.0f) * (u + offset);
-    memcpy(y + i, &made, left * sizeof(float));
+    *(lanes_in_memory *)(y + i) = sum;
+  }
+  for (; i < width; i++) {
+    float sum = is_first ? 0 : y[i];
+    for (size_t k = 0; k < count; k++) sum += weights[k] * rows[k][i];
+    y[i] = sum;
   }
 }
 

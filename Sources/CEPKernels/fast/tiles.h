@@ -202,6 +202,7 @@ const epc_kernels JOIN(epc_kernels_, LEVEL) = {
     .softmax = softmax,
     .weigh = weigh,
     .glu = glu,
+    .add_rows = add_rows,
     .norm = norm,
     .recur = recur,
     .rates = {multiply_reals, multiply_bf16, multiply_bytes},

@@ -105,6 +105,46 @@ size_t epc_linear_scratch(const epc_linear *linear, size_t rows);
 bool epc_linear_run(epc_pool *pool, epc_level level, const epc_linear *linear, const float *x,
                     const int32_t *x_index, size_t rows, void *scratch, float *y);
 
+// MARK: Experts
+
+/// A layer of routed experts, y[i] = down[s] * glu(gate[s] * x, up[s] * x) for the rows of each slot s.
+typedef struct {
+  epc_format format;
+  /// Elements of a row, and of what lies between the matrices.
+  size_t width, hidden;
+  /// Packed matrices, one for each slot: `[hidden, width]`, the same, and `[width, hidden]`.
+  const void *gate, *up, *down;
+  /// A vector for each slot; null for none.
+  const float *gate_bias, *up_bias, *down_bias;
+  epc_glu glu;
+  size_t slots;
+  /// Where the rows of each slot end.
+  const int32_t *ends;
+  /// Which row of x each of them is; null where they are the rows of x in order.
+  const int32_t *sources;
+} epc_experts;
+
+/// Bytes of room that `epc_experts_run` needs for so many rows.
+size_t epc_experts_scratch(const epc_experts *experts, size_t rows, size_t threads);
+
+/// Runs the rows of all slots, with the results of `epc_linear_run` and `epc_glu_run` one after the other,
+/// to the last bit. Returns false, and does nothing, where a thread gets no memory.
+bool epc_experts_run(epc_pool *pool, epc_level level, const epc_experts *experts, const float *x,
+                     size_t rows, void *scratch, float *y);
+
+/// Sums of what experts returned; see `epc_ref_combine`, whose arguments these are.
+typedef struct {
+  const float *returned;
+  const int32_t *places, *indices;
+  const float *weights, *identity;
+  size_t experts;
+  bool unweighted;
+  size_t rows, top_k, width;
+} epc_combination;
+
+/// Adds up each row's choices in their order.
+void epc_combine_run(epc_pool *pool, epc_level level, const epc_combination *combination, float *y);
+
 // MARK: Attention
 
 /// The new rows of one sequence: where their operands begin, and what the caches hold of it from

@@ -16,6 +16,8 @@ struct PreparedPool<D: Device> {
     var offsets: [Int]
     /// The room each value has there.
     var sizes: [Int]
+    /// For each operation, the layer of routed experts it is part of, where the device runs that as one.
+    var fused: [FusedExperts?]
 
     /// The form that an operation wants a weight in.
     func form(ofOperand operand: Int, of operation: Int, on device: D) -> WeightForm? {
@@ -64,10 +66,16 @@ struct PreparedPool<D: Device> {
         kernels.append(try device.makeKernel(OpDescription(operation, in: function.function)))
       } catch { throw .backend(error) }
     }
+    var fused: [FusedExperts?] = kernels.map { _ in nil }
+    for layer in FusedExperts.all(in: function) {
+      guard let parts = layer.parts(of: kernels), device.fuses(parts) else { continue }
+      for operation in layer.operations { fused[operation] = layer }
+    }
     return Variant(
       function: function, kernels: kernels,
       references: function.function.operations.map(\.references),
       offsets: function.buffers.map { $0.offset * spread },
-      sizes: function.buffers.map { $0.bytes * spread })
+      sizes: function.buffers.map { $0.bytes * spread },
+      fused: fused)
   }
 }

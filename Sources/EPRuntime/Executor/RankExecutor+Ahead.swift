@@ -21,12 +21,11 @@ extension RankExecutor {
       select(issue.batch)
       let call = calls[issue.call]
       let kernels = variants[call.function].kernels
-      guard kernels.indices.contains(issue.operation), let kernel = kernels[issue.operation]
-      else { return }
-      if !hasEntered { enter(call) }
-      do { try device.run(kernel, call.arguments[issue.operation], step) } catch {
-        throw .backend(error)
+      guard kernels.indices.contains(issue.operation), kernels[issue.operation] != nil else {
+        return
       }
+      if !hasEntered { enter(call) }
+      _ = try runKernel(issue.operation, of: call)
       ahead += 1
       end(issue)
       try progress()

@@ -5,7 +5,7 @@ internal import EPPlan
 
 // Operations in which ranks meet: what a rank brings, and what it does with what it gets.
 extension RankExecutor {
-  private func members(_ operation: Operation) -> (group: Mesh.Group, ranks: [Int]) {
+  func members(_ operation: Operation) -> (group: Mesh.Group, ranks: [Int]) {
     let group = Mesh.Group(rawValue: operation.attributes.text("group")) ?? .expert
     return (group, program.groups[group] ?? [program.rank])
   }
@@ -34,8 +34,8 @@ extension RankExecutor {
     case .allReduce: return reduce(operation, type("x"), arguments)
     case .reduceScatter: return reduceScatter(operation, type("x"), arguments)
     case .allGather: return gather(operation, type("x"), arguments)
-    case .dispatch: return dispatch(operation, number, type("indices"), arguments)
-    case .combine: return combine(operation, number, type("x"), arguments)
+    case .dispatch: return try dispatch(operation, number, type("indices"), arguments)
+    case .combine: return try combine(operation, number, type("x"), arguments)
     case .send:
       pending = .advance
       let ranks = members(operation).ranks
@@ -69,7 +69,7 @@ extension RankExecutor {
       return try sendRows(operation)
     case .dispatchCounts(let operation): return try sendRows(operation)
     case .dispatchRows(let operation): receiveRows(operation)
-    case .combine(let operation): addUp(operation)
+    case .combine(let operation): addUp(operation, nil)
     }
     advance()
     return nil
@@ -166,7 +166,7 @@ extension RankExecutor {
 
   private func dispatch(
     _ operation: Operation, _ number: Int, _ indices: TensorType, _ arguments: OpArguments
-  ) -> Request? {
+  ) throws(ExecutionError) -> Request? {
     guard let slots = call.slots, let chosen = arguments.operands[1] else { return nil }
     let (group, ranks) = members(operation)
     let kind = RowKind(indices)
@@ -174,10 +174,15 @@ extension RankExecutor {
       return tellChoices(operation, number, chosen, step.count(kind) * indices.elementsPerRow)
     }
     let positions = step.positions(of: kind)
-    let routing = unsafe Routing(
+    var routing = unsafe Routing(
       indices: chosen.indices, positions: positions.indices, rows: step.count(kind),
       topK: indices.elementsPerRow, experts: operation.attributes.int("experts"), slots: slots,
       members: ranks.count)
+    if ranks.count == 1 {
+      routing.receivedCounts = routing.sentCounts
+      routings[self.routing(of: operation)] = routing
+      return try sendRows(number)
+    }
     routings[self.routing(of: operation)] = routing
     pending = .dispatchCounts(operation: number)
     let own = slots.perRank
@@ -256,7 +261,12 @@ extension RankExecutor {
     let width = function.function.values[result].elementsPerRow
     note(routing.sent, ranks, width) { $0.dispatchBytes += $1 }
     let count = routing.sentChoices.count
-    if movesRows, arguments.operands[2] == nil {
+    let isLocal = ranks.count == 1
+    if isLocal, let layer = fusedExperts(number, of: call), gathers(layer, of: call) {
+      advance()
+      return nil
+    }
+    if !isLocal, movesRows, arguments.operands[2] == nil {
       pending = .advance
       return .exchange(
         Exchange(
@@ -266,7 +276,11 @@ extension RankExecutor {
             result: arguments.results[0], places: routing.order.memory,
             received: routing.received)))
     }
-    let packed = sendScratch.take(bytes: 4 * count * width)
+    // What stays on the rank is in its place already: received as sent.
+    let packed =
+      isLocal
+      ? arguments.results[0].elements(from: 0, count: count * width)
+      : sendScratch.take(bytes: 4 * count * width)
     var scales: Storage?
     if let weights = arguments.operands[2] {
       scales = Storage(routing.sentChoices.map { unsafe weights.reals[$0] })
@@ -275,6 +289,10 @@ extension RankExecutor {
       device.pack(
         x, width: width, rows: routing.sentRows.memory, scales: scales?.memory, count: count,
         to: packed)
+    }
+    if isLocal {
+      advance()
+      return nil
     }
     pending = .dispatchRows(operation: number)
     return .exchange(
@@ -297,17 +315,28 @@ extension RankExecutor {
 
   private func combine(
     _ operation: Operation, _ number: Int, _ type: TensorType, _ arguments: OpArguments
-  ) -> Request? {
+  ) throws(ExecutionError) -> Request? {
     guard let routing = routings[self.routing(of: operation)], let x = arguments.operands[0]
     else { return nil }
     let (group, ranks) = members(operation)
     if let experts = call.experts { expertCache?.release(experts.bank) }
     let width = type.elementsPerRow
+    let count = routing.received.reduce(0, +)
     var counted = Traffic()
     for (rank, rows) in zip(ranks, routing.received) where rank != program.rank {
       counted.combineBytes += prepared.pool.exchangeBytes(rows: rows, width: width)
     }
     traffic[call.layer, default: Traffic()] += counted
+    if ranks.count == 1 {
+      var returned = x
+      if let layer = fusedExperts(number, of: call), gathers(layer, of: call) {
+        returned = receiveScratch.take(bytes: 4 * count * width)
+        try runGathered(layer, of: call, sources: routing.sentRows.memory, to: returned)
+      }
+      addUp(number, returned)
+      advance()
+      return nil
+    }
     pending = .combine(operation: number)
     let returned = receiveScratch.take(bytes: 4 * routing.sentChoices.count * width)
     if movesRows {
@@ -318,7 +347,6 @@ extension RankExecutor {
             width: width, x: x, rows: routing.order.memory, sent: routing.received,
             result: returned, places: nil, received: routing.sent)))
     }
-    let count = routing.received.reduce(0, +)
     let packed = sendScratch.take(bytes: 4 * count * width)
     device.pack(
       x, width: width, rows: routing.order.memory, scales: nil, count: count, to: packed)
@@ -329,7 +357,8 @@ extension RankExecutor {
         receives: blocks(returned, routing.sent, width)))
   }
 
-  private func addUp(_ number: Int) {
+  /// Adds up what came back, which is what was received unless it is elsewhere.
+  private func addUp(_ number: Int, _ returned: Memory?) {
     let operation = self.operation(number)
     let arguments = call.arguments[number]
     let function = variants[call.function].function.function
@@ -340,7 +369,8 @@ extension RankExecutor {
     let width = function.values[operation.results[0]].elementsPerRow
     device.combine(
       Combination(
-        returned: receiveScratch.take(bytes: 4 * routing.sentChoices.count * width),
+        returned: returned
+          ?? receiveScratch.take(bytes: 4 * routing.sentChoices.count * width),
         places: routing.places.memory, indices: indices, weights: weights,
         identity: arguments.operands[3], experts: operation.attributes.int("experts"),
         isUnweighted: operation.attributes.flag("unweighted"), rows: step.count(RowKind(type)),

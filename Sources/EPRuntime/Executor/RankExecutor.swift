@@ -515,17 +515,25 @@ public final class RankExecutor<D: Device> {
   private func run(
     _ operation: Operation, _ number: Int, of call: Call
   ) throws(ExecutionError) -> Request? {
-    let arguments = call.arguments[number]
-    if let kernel = variants[call.function].kernels[number] {
-      if let experts = call.experts, let parts = experts.parts[number] {
-        try run(kernel, number, of: call, experts.bank, parts)
-      } else {
-        do { try device.run(kernel, arguments, step) } catch { throw .backend(error) }
-      }
+    if try runKernel(number, of: call) {
       advance()
       return nil
     }
-    return try meet(operation, number, arguments)
+    return try meet(operation, number, call.arguments[number])
+  }
+
+  /// Runs an operation of the selected micro-batch; false where ranks meet in it.
+  func runKernel(_ number: Int, of call: Call) throws(ExecutionError) -> Bool {
+    let kernels = variants[call.function].kernels
+    guard kernels.indices.contains(number), let kernel = kernels[number] else { return false }
+    if let layer = fusedExperts(number, of: call) {
+      try runPart(number, layer, of: call)
+    } else if let experts = call.experts, let parts = experts.parts[number] {
+      try run(kernel, number, of: call, experts.bank, parts)
+    } else {
+      do { try device.run(kernel, call.arguments[number], step) } catch { throw .backend(error) }
+    }
+    return true
   }
 
   // MARK: Results
