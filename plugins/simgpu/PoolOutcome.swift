@@ -79,13 +79,11 @@ public struct PoolOutcome: Sendable {
   public var elapsed: Ticks = 0
   /// Jobs times ranks.
   public var events = 0
-  /// Seconds of a step alone by the plan's schedules and, of what has none, one operation after the
-  /// other: what `epc estimate` says of the plan.
+  /// Seconds from one step to the next by the plan's schedules and, of what has none, one operation
+  /// after the other: what `epc estimate` says of the plan.
   public var predicted = 0.0
   /// Whether schedules have a part in `predicted`.
   public var isScheduled = false
-  /// Whether steps follow each other through several stages.
-  public let isPipelined: Bool
   /// The share of the time that each rank's compute stream was in use.
   public var computeUse: [Double] = []
   /// The share that its communication stream was, waiting for peers included.
@@ -103,7 +101,6 @@ public struct PoolOutcome: Sendable {
 
   init(_ pool: Pool, stages: [StageProgram], keepsTraffic: Bool) {
     role = pool.role
-    isPipelined = pool.mesh.pp > 1
     places = []
     for stage in stages {
       var own: [Int] = []
@@ -134,12 +131,8 @@ public struct PoolOutcome: Sendable {
     return counted.reduce(0) { $0 + $1.seconds } / Double(max(counted.count, 1))
   }
 
-  /// What simulated steps take over what was predicted, less one. Predicted is a step alone, which
-  /// fills and drains a pipeline: there the first one counts.
-  public var deviation: Double {
-    let seconds = isPipelined ? steps.first?.seconds ?? 0 : stepSeconds
-    return predicted > 0 ? seconds / predicted - 1 : 0
-  }
+  /// What simulated steps take on average over what was predicted, less one.
+  public var deviation: Double { predicted > 0 ? stepSeconds / predicted - 1 : 0 }
 
   /// Seconds of the step that so large a share of steps is no longer than.
   public func stepSeconds(percentile: Double) -> Double {

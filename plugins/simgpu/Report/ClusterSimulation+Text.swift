@@ -34,9 +34,8 @@ extension ClusterSimulation {
         "predicted",
         "\(Text.milliseconds(outcome.predicted)) by "
           + (outcome.isScheduled
-            ? "the plan's schedule" : "'epc estimate', nothing overlapped")
-          + (outcome.isPipelined ? ", a step alone; the first one" : "; simulated")
-          + " \(deviation < 0 ? "-" : "+")\(Text.percent(deviation.magnitude))"
+            ? "the plan's schedule; " : "'epc estimate' with nothing overlapped; ")
+          + "simulated \(deviation < 0 ? "-" : "+")\(Text.percent(deviation.magnitude))"
       ))
     rows.append(
       (
