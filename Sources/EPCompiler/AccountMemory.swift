@@ -15,6 +15,10 @@ extension Compiler {
         pool.memoryTable(ofStage: $0, precision: compilation.program.precision)
       }
       compilation.pools[index].memory = tables
+      if !compilation.cluster.unlike.isEmpty {
+        try requireUnlikeFits(compilation, compilation.pools[index])
+        continue
+      }
       guard let fullest = tables.max(by: { $0.total < $1.total }), fullest.total > usable else {
         continue
       }
@@ -98,9 +102,10 @@ extension Compiler {
     let usable = Int(
       Double(compilation.cluster.hardware.memoryBytes) * compilation.cluster.usableFraction)
     return compilation.pools.allSatisfy { pool in
-      pool.stages.indices.allSatisfy {
-        pool.memoryTable(ofStage: $0, precision: compilation.program.precision).total <= usable
-      }
+      !compilation.cluster.unlike.isEmpty
+        || pool.stages.indices.allSatisfy {
+          pool.memoryTable(ofStage: $0, precision: compilation.program.precision).total <= usable
+        }
     }
   }
 }

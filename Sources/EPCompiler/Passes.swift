@@ -95,10 +95,7 @@ extension Compilation {
   func finish() throws(Diagnostics) -> Plan {
     var plan = Plan(
       model: ModelSummary(of: program),
-      cluster: ClusterSummary(
-        name: cluster.name, device: cluster.hardware.name, nodes: cluster.nodes,
-        devicesPerNode: cluster.devicesPerNode, memoryBytes: cluster.hardware.memoryBytes,
-        usableFraction: cluster.usableFraction))
+      cluster: cluster.summary)
     plan.pools = pools
     if pools.count == 2 {
       plan.handover = Handover.make(

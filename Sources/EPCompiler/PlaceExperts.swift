@@ -1,3 +1,4 @@
+internal import EPCost
 internal import EPIR
 internal import EPModel
 internal import EPPlacement
@@ -9,6 +10,10 @@ extension Compiler {
     for index in compilation.pools.indices {
       let wish = compilation.request.pools[index].redundantExperts
       let ranks = compilation.pools[index].mesh.ep
+      if !compilation.cluster.unlike.isEmpty && ranks > 1 {
+        try placeUnlike(&compilation, pool: index)
+        continue
+      }
       var explained: Set<Int> = []
       for (function, layers) in compilation.expertLayers {
         guard
@@ -51,13 +56,10 @@ extension Compiler {
   ) throws(Diagnostics) -> [ExpertPlacement] {
     let program = compilation.program
     let drafts = Set(program.drafts.flatMap(\.layers))
-    let all = compilation.expertLayers.flatMap(\.layers).filter { !drafts.contains($0) }.sorted()
     let own = layers.filter { !drafts.contains($0) }
     if own.isEmpty { return [] }
+    let loads = try compilation.loads(source, own.sorted(), experts)
     do throws(PlacementError) {
-      let loads = try source.loads(
-        layers: all, of: Set(program.calls.flatMap(\.layers)).count, experts: experts
-      ).matched(to: own.sorted(), of: -1)
       let shape = try PlacementShape(experts: experts, ranks: ranks, slotsPerRank: slots)
       return try ExpertPlacement.placed(loads, of: function, shape: shape)
     } catch {

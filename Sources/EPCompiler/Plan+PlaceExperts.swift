@@ -7,6 +7,12 @@ extension Plan {
   /// Places the experts of all pools anew, in the slots they have: what an engine does at its start
   /// when it is given other loads than those the plan was made for. MTP depths keep theirs.
   public mutating func placeExperts(for source: LoadSource) throws(Diagnostics) {
+    if pools.contains(where: \.hasEmptySlots) {
+      throw Diagnostics(
+        "expert-unlike",
+        "slots are unequal on '\(cluster.name)', whose devices are unlike; compile it again with '--loads'"
+      )
+    }
     for index in pools.indices where !pools[index].placements.isEmpty {
       do throws(PlacementError) {
         try pools[index].placeExperts(for: try source.loads(of: pools[index]))

@@ -48,7 +48,11 @@ extension Compiler {
       case .value(let indices)? = dispatch.operand("indices")
     else { return 0 }
     let topK = function.function.values[indices].axes.last?.size ?? 1
-    let share = pool.leastRoutedCapacity(topK: topK, slotsPerRank: placement.slotsPerRank)
+    let even = pool.leastRoutedCapacity(topK: topK, slotsPerRank: placement.slotsPerRank)
+    // Where ranks have unequal slots, the share of one with the most.
+    let share =
+      placement.hasEmptySlots
+      ? even.saturatingProduct(placement.slots.count) / placement.experts : even
     let sources = pool.mostRows(of: function.function.values[indices], in: function)
     let most = sources.saturatingProduct(pool.mesh.ep)
       .saturatingProduct(min(topK, placement.slotsPerRank))

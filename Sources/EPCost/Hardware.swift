@@ -1,5 +1,6 @@
 public import EPIR
 public import EPJSON
+public import EPPlan
 
 /// A kind of device, as a file of `plugins/hardware` describes it.
 public struct Hardware: Hashable, Sendable {
@@ -57,7 +58,7 @@ public struct Hardware: Hashable, Sendable {
   }
 }
 
-/// Devices, all of one kind, in nodes.
+/// Devices in nodes, of one kind but for those that are said to differ.
 public struct Cluster: Hashable, Sendable {
   /// The name: `h200:32`.
   public var name: String
@@ -69,6 +70,8 @@ public struct Cluster: Hashable, Sendable {
   public var devicesPerNode: Int
   /// The part of a device's memory that a plan may use; the rest is the runtime's.
   public var usableFraction: Double
+  /// Devices that are faster, slower, or have other memory, ascending.
+  public var unlike: [UnlikeDevices] = []
 
   /// What plans leave of a device's memory to the runtime, unless the cluster says otherwise: the
   /// default of vLLM's `--gpu-memory-utilization`.
@@ -86,13 +89,20 @@ public struct Cluster: Hashable, Sendable {
   /// Devices of the cluster.
   public var devices: Int { nodes * devicesPerNode }
 
+  /// The cluster as plans carry it.
+  public var summary: ClusterSummary {
+    ClusterSummary(
+      name: name, device: hardware.name, nodes: nodes, devicesPerNode: devicesPerNode,
+      memoryBytes: hardware.memoryBytes, usableFraction: usableFraction, unlike: unlike)
+  }
+
   /// Reads a cluster file: `hardware` (a name, or a description of its own), `nodes`, and what
-  /// differs from the hardware's.
+  /// differs from the hardware's, of all devices or of those that `unlike` lists.
   public init(json node: JSONNode, catalog: HardwareCatalog) throws(Diagnostics) {
     do {
       try node.requireKeys(only: [
         "name", "hardware", "nodes", "devices_per_node", "memory_gb", "usable_fraction",
-        "scale_up_gb_per_s", "scale_out_gb_per_s",
+        "scale_up_gb_per_s", "scale_out_gb_per_s", "unlike",
       ])
       let described = try node["hardware"]
       if case .string(let name) = described.value {
@@ -117,6 +127,21 @@ public struct Cluster: Hashable, Sendable {
       name =
         try node.optional("name")?.string(maxLength: 256)
         ?? "\(hardware.name):\(nodes * devicesPerNode)"
+      for kind in try node.optional("unlike")?.array(maxCount: 1 << 20) ?? [] {
+        try kind.requireKeys(only: ["ranks", "speed", "memory_gb", "note"])
+        let text = try kind["ranks"].string(maxLength: 64)
+        guard let ranks = UnlikeDevices.ranks(parsing: text) else {
+          throw try kind["ranks"].fail("'\(text)' are no devices such as '0-3'")
+        }
+        let memory = try kind.optional("memory_gb")?.double(in: 1e-3...1e6)
+        unlike.append(
+          UnlikeDevices(
+            ranks: ranks, speed: try kind.optional("speed")?.double(in: UnlikeDevices.speeds) ?? 1,
+            memoryBytes: memory.map { Int($0 * 1e9) } ?? hardware.memoryBytes))
+      }
+      if let problem = UnlikeDevices.problem(of: unlike, devices: devices) {
+        throw Diagnostics("cluster-file", "'unlike': \(problem)")
+      }
     } catch let error as JSONError {
       throw Diagnostics("cluster-file", error.description)
     } catch let error as Diagnostics {

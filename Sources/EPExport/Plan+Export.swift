@@ -10,6 +10,12 @@ extension Plan {
     to target: ExportTarget, engine: Engine = .sglang, _ request: ExportRequest = ExportRequest()
   ) throws(Diagnostics) -> ExportBundle {
     try request.check()
+    if !cluster.unlike.isEmpty {
+      throw Diagnostics(
+        "export-unlike",
+        "'\(cluster.name)' has unlike devices, and engines give every rank as many experts; compile the "
+          + "plan for devices of one kind")
+    }
     let runs: Engine
     switch target {
     case .vllm: runs = .vllm

@@ -58,6 +58,15 @@ extension ClusterSummary {
       "name": .text(name), "device": .text(device), "nodes": .int(nodes),
       "devices_per_node": .int(devicesPerNode), "memory_bytes": .int(memoryBytes),
       "usable_fraction": .real(usableFraction),
+      "unlike": unlike.isEmpty
+        ? nil
+        : .list(
+          unlike.map {
+            .object([
+              "ranks": .text($0.name), "speed": .real($0.speed),
+              "memory_bytes": .int($0.memoryBytes),
+            ])
+          }),
     ])
   }
 }
@@ -115,23 +124,28 @@ extension ExpertPlacement {
   /// The most slots of all placements of a pool.
   static let mostSlots = 1 << 22
 
-  /// Slots as runs of ascending experts: `0-255,0-31`.
+  /// Slots as runs of ascending experts, an empty one as `x`: `0-255,0-31`, `0-5,6,7,x,x`.
   static func text(of slots: [Int]) -> String {
     var runs: [(Int, Int)] = []
     for slot in slots {
-      if let last = runs.last, last.1 + 1 == slot {
+      if let last = runs.last, last.1 + 1 == slot, slot > 0 {
         runs[runs.count - 1].1 = slot
       } else {
         runs.append((slot, slot))
       }
     }
-    return runs.map { $0.0 == $0.1 ? "\($0.0)" : "\($0.0)-\($0.1)" }.joined(separator: ",")
+    return runs.map { $0.0 < 0 ? "x" : $0.0 == $0.1 ? "\($0.0)" : "\($0.0)-\($0.1)" }.joined(
+      separator: ",")
   }
 
   /// Reads what `text(of:)` writes.
   static func slots(parsing text: String) throws(OpError) -> [Int] {
     var slots: [Int] = []
     for run in text.split(separator: ",", omittingEmptySubsequences: false) {
+      if run == "x", slots.count < ExpertPlacement.mostSlots {
+        slots.append(ExpertPlacement.empty)
+        continue
+      }
       let ends = run.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
       guard ends.count <= 2, let first = ends.first ?? nil, let last = ends.last ?? nil,
         first >= 0, last >= first, last < 1 << 24,

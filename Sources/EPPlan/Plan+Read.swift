@@ -64,13 +64,24 @@ extension ModelSummary {
 
 extension ClusterSummary {
   init(json node: JSONNode) throws(JSONError) {
+    var unlike: [UnlikeDevices] = []
+    for kind in try node.optional("unlike")?.array(maxCount: 1 << 20) ?? [] {
+      let text = try kind["ranks"].string(maxLength: 64)
+      guard let ranks = UnlikeDevices.ranks(parsing: text) else {
+        throw try kind["ranks"].fail("'\(text)' are no devices such as '0-3'")
+      }
+      unlike.append(
+        UnlikeDevices(
+          ranks: ranks, speed: try kind["speed"].double(in: UnlikeDevices.speeds),
+          memoryBytes: try kind["memory_bytes"].int(in: 1...(1 << 50))))
+    }
     self.init(
       name: try node["name"].string(maxLength: 256),
       device: try node["device"].string(maxLength: 256),
       nodes: try node["nodes"].int(in: 1...(1 << 20)),
       devicesPerNode: try node["devices_per_node"].int(in: 1...(1 << 20)),
       memoryBytes: try node["memory_bytes"].int(in: 1...(1 << 50)),
-      usableFraction: try node["usable_fraction"].double(in: 0.01...1))
+      usableFraction: try node["usable_fraction"].double(in: 0.01...1), unlike: unlike)
   }
 }
 

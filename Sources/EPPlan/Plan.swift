@@ -84,11 +84,13 @@ public struct ClusterSummary: Hashable, Sendable {
   public var memoryBytes: Int
   /// The part of it that a plan may use; the rest is the runtime's.
   public var usableFraction: Double
+  /// Devices that differ from it, ascending.
+  public var unlike: [UnlikeDevices]
 
   /// Makes a description.
   public init(
     name: String, device: String, nodes: Int, devicesPerNode: Int, memoryBytes: Int,
-    usableFraction: Double
+    usableFraction: Double, unlike: [UnlikeDevices] = []
   ) {
     self.name = name
     self.device = device
@@ -96,6 +98,7 @@ public struct ClusterSummary: Hashable, Sendable {
     self.devicesPerNode = devicesPerNode
     self.memoryBytes = memoryBytes
     self.usableFraction = usableFraction
+    self.unlike = unlike
   }
 
   /// Devices of the cluster.

@@ -151,7 +151,8 @@ public struct ExpertPlacement: Hashable, Sendable {
   /// Slots of an expert rank.
   public var slotsPerRank: Int
   /// The logical expert in each slot, ranks one after the other. An expert in several slots has
-  /// replicas, which share its tokens.
+  /// replicas, which share its tokens. Where devices are unlike, the last slots of a rank may be
+  /// `empty`.
   public var slots: [Int]
   /// How they share them.
   public var sharing: Sharing
@@ -169,10 +170,16 @@ public struct ExpertPlacement: Hashable, Sendable {
     self.sharing = sharing
   }
 
+  /// What stands in a slot that holds no expert.
+  public static let empty = -1
+
   /// The logical experts that an expert rank holds, one a slot.
   public func experts(ofRank rank: Int) -> ArraySlice<Int> {
-    slots[(rank * slotsPerRank)..<((rank + 1) * slotsPerRank)]
+    slots[(rank * slotsPerRank)..<((rank + 1) * slotsPerRank)].prefix { $0 >= 0 }
   }
+
+  /// Whether some rank has fewer slots than others.
+  public var hasEmptySlots: Bool { slots.contains(ExpertPlacement.empty) }
 
   /// The slots of each logical expert, ascending.
   public var replicas: [[Int]] {

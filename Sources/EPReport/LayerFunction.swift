@@ -75,11 +75,15 @@ struct LayerFunction {
 
   /// Where the experts are: `256 + 32 redundant in 288 slots, 2 a rank; top-8, shared 2048 wide`.
   func experts(_ placement: ExpertPlacement) -> String {
-    let redundant = placement.slots.count - placement.experts
+    let held = placement.slots.count { $0 >= 0 }
+    let redundant = held - placement.experts
     var text =
       "\(placement.experts) experts"
       + (redundant > 0 ? " + \(redundant) redundant" : "")
-      + " in \(placement.slots.count) slots, \(placement.slotsPerRank) a rank"
+      + " in \(held) slots, "
+      + (placement.hasEmptySlots
+        ? (0..<pool.mesh.ep).map { String(placement.experts(ofRank: $0).count) }
+          .joined(separator: " + ") + " on unlike ranks" : "\(placement.slotsPerRank) a rank")
     if placement.sharing == .batch { text += ", shared batch by batch" }
     if pool.mesh.expertTensorParts > 1 {
       text += ", each over \(pool.mesh.expertTensorParts) tensor ranks"

@@ -103,7 +103,8 @@ public struct RankListing: Sendable {
       rest: "weights \(Units.bytes(held))\(times)"
         + (prefix.isEmpty ? "" : ", names below \(Escaping.printable(prefix))"))
     if let experts = run.first.weights.lazy.compactMap(\.experts).first {
-      let start = program.coordinates.expert * experts.count
+      let start =
+        program.coordinates.expert * (run.first.placement?.slotsPerRank ?? experts.count)
       page.field(
         "experts",
         "\(Units.runs(experts, most: 24)) in slots \(Units.runs(Array(start..<(start + experts.count))))"

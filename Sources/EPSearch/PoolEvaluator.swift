@@ -10,15 +10,16 @@ internal import EPSchedule
 final class PoolEvaluator {
   let problem: SearchProblem
   let tables: SearchTables
-  private let times = KernelTimes()
+  let times = KernelTimes()
   private var forms: [FormKey: Form?] = [:]
   private var sketches: [SketchKey: Pool?] = [:]
-  private var kernels: [CallKey: [TimedKernel]] = [:]
-  private var loops: [LoopKey: LayerLoop.Times] = [:]
+  var kernels: [CallKey: CallKernels] = [:]
+  var layouts: [MemoryKey: StepLayout] = [:]
+  var loops: [LoopKey: LayerLoop.Times] = [:]
   private var current: Asked?
-  private var memories: [MemoryKey: PoolMemory] = [:]
-  private var arenas: [ArenaKey: Int] = [:]
-  private var fitting: [FitKey: Bool] = [:]
+  var memories: [MemoryKey: PoolMemory] = [:]
+  var arenas: [ArenaKey: Int] = [:]
+  var fitting: [FitKey: Bool] = [:]
 
   init(_ tables: SearchTables) {
     self.tables = tables
@@ -31,7 +32,7 @@ final class PoolEvaluator {
   }
 
   /// What pools of a form share.
-  private struct Form {
+  struct Form {
     /// A number of its own.
     var id: Int
     var functions: [ShardedFunction]
@@ -39,6 +40,8 @@ final class PoolEvaluator {
     var hasExperts: [Bool]
     /// The way through each function's layers.
     var paths: [LayerPath]
+    /// What each function's kernels are made of.
+    var outlines: [KernelOutline]
   }
 
   /// The shape that was asked for last, which is most often asked for again.
@@ -52,33 +55,33 @@ final class PoolEvaluator {
   }
 
   /// Layers with these jobs have the same schedule.
-  private struct LoopKey: Hashable {
+  struct LoopKey: Hashable {
     var form: Int
     var function: Int
     var microBatches: Int
     var jobs: [LayerLoop.Job]
   }
 
-  private struct SketchKey: Hashable {
+  struct SketchKey: Hashable {
     var form: Int
     var mesh: Mesh
     var slotsPerRank: Int
   }
 
-  private struct MemoryKey: Hashable {
+  struct MemoryKey: Hashable {
     var form: Int
     var pp: Int
     var slotsPerRank: Int
   }
 
-  private struct FitKey: Hashable {
+  struct FitKey: Hashable {
     var sketch: SketchKey
     var role: Pool.Role
     var sequences: Int
     var promptTokens: Int
   }
 
-  private struct ArenaKey: Hashable {
+  struct ArenaKey: Hashable {
     var form: Int
     var function: Int
     var load: Pool.Load
@@ -86,7 +89,7 @@ final class PoolEvaluator {
     var capacity: Int
   }
 
-  private struct CallKey: Hashable {
+  struct CallKey: Hashable {
     var form: Int
     var function: Int
     var step: StepShape
@@ -104,13 +107,13 @@ final class PoolEvaluator {
     }
   }
 
-  private struct ExchangeKey: Hashable {
+  struct ExchangeKey: Hashable {
     var ep: Int
     var slotsPerRank: Int
     var isLowLatency: Bool
   }
 
-  private func form(_ shape: PoolShape) -> Form? {
+  func form(_ shape: PoolShape) -> Form? {
     let variant = tables.variant(shape)
     let key = FormKey(variant: variant, form: PoolSketcher.Form(shape.mesh))
     if let known = forms[key] { return known }
@@ -127,7 +130,7 @@ final class PoolEvaluator {
       hasExperts: functions.map { sharded in
         sharded.function.operations.contains { $0.kind == .dispatch }
       },
-      paths: functions.map { LayerPath($0) })
+      paths: functions.map { LayerPath($0) }, outlines: functions.map { KernelOutline($0) })
   }
 
   private func emptyPool(_ shape: PoolShape) -> Pool {
@@ -136,7 +139,7 @@ final class PoolEvaluator {
       load: Pool.Load(sequences: 1, tokens: 1, context: 1), activations: problem.activations)
   }
 
-  private func sketchKey(_ shape: PoolShape, _ form: Form) -> SketchKey {
+  func sketchKey(_ shape: PoolShape, _ form: Form) -> SketchKey {
     SketchKey(form: form.id, mesh: shape.mesh, slotsPerRank: shape.slotsPerRank)
   }
 
@@ -160,67 +163,6 @@ final class PoolEvaluator {
     SearchTables.request(shape, sequences: sequences, promptTokens: promptTokens).load(
       shape.mesh, drafts: shape.drafts, context: problem.cachedContext,
       vocabulary: problem.program.vocabulary)
-  }
-
-  /// What the fullest rank of the pool holds under a load.
-  func memory(_ shape: PoolShape, _ load: Pool.Load) -> MemoryTable? {
-    guard let form = form(shape), var pool = sketch(shape),
-      let sketcher = tables.sketchers[tables.variant(shape)]
-    else { return nil }
-    let memory = memory(shape, form, pool, load)
-    pool.load = load
-    return memory.table(sequences: load.sequences, cacheShare: cacheShare) { index in
-      let capacity =
-        index < form.hasExperts.count && form.hasExperts[index]
-        ? sketcher.routedCapacity(ofFunction: index, in: pool) : 0
-      let key = ArenaKey(
-        form: form.id, function: index, load: load, lots: pool.lots, capacity: capacity)
-      if let known = arenas[key] { return (known, capacity) }
-      let bytes = sketcher.arenaBytes(ofFunction: index, routedCapacity: capacity, in: pool)
-      arenas[key] = bytes
-      return (bytes, capacity)
-    }
-  }
-
-  /// The part of the account that does not depend on sequences.
-  private func memory(
-    _ shape: PoolShape, _ form: Form, _ pool: Pool, _ load: Pool.Load
-  ) -> PoolMemory {
-    let key = MemoryKey(form: form.id, pp: shape.mesh.pp, slotsPerRank: shape.slotsPerRank)
-    if let known = memories[key] { return known }
-    let made = PoolMemory(pool, precision: shape.precision, context: load.context)
-    memories[key] = made
-    return made
-  }
-
-  /// Bits of a cache's element in memory over those of an activation.
-  private var cacheShare: Double {
-    (problem.cacheFormat ?? problem.activations).bitsPerElement
-      / problem.activations.bitsPerElement
-  }
-
-  /// Whether a load fits without arenas and buffers, which are dearer to work out.
-  private func holdsWeightsAndCaches(_ shape: PoolShape, _ form: Form, _ load: Pool.Load) -> Bool {
-    guard let pool = sketch(shape) else { return false }
-    let table = memory(shape, form, pool, load).table(
-      sequences: load.sequences, cacheShare: cacheShare
-    ) { _ in (0, 0) }
-    return table.total <= tables.usableBytes
-  }
-
-  /// Whether a load fits the usable memory of a device.
-  func fits(_ shape: PoolShape, sequences: Int, promptTokens: Int) -> Bool {
-    guard let form = form(shape) else { return false }
-    let key = FitKey(
-      sketch: sketchKey(shape, form), role: shape.role, sequences: sequences,
-      promptTokens: promptTokens)
-    if let known = fitting[key] { return known }
-    let load = load(shape, sequences: sequences, promptTokens: promptTokens)
-    let fits =
-      load.problem == nil && holdsWeightsAndCaches(shape, form, load)
-      && memory(shape, load).map { $0.total <= tables.usableBytes } ?? false
-    fitting[key] = fits
-    return fits
   }
 
   /// The estimator of a pool, without a step.
@@ -277,7 +219,9 @@ final class PoolEvaluator {
     if let current, current.shape == shape { return current.pricer }
     guard let form = form(shape), let pool = sketch(shape) else { return nil }
     let estimator = estimator(shape, pool)
-    let layout = StepLayout(pool)
+    let key = MemoryKey(form: form.id, pp: shape.mesh.pp, slotsPerRank: 0)
+    let layout = layouts[key] ?? StepLayout(pool)
+    layouts[key] = layout
     let isAcross = shape.mesh.pp > 1 && shape.mesh.stageRanks >= estimator.devicesPerNode
     let pricer = StepPricer(
       estimator: estimator, layout: layout,
@@ -288,31 +232,6 @@ final class PoolEvaluator {
       times: { [unowned self] in times(form, $0, $1) })
     current = Asked(shape: shape, pricer: pricer)
     return pricer
-  }
-
-  /// The kernels of one call of a function.
-  private func kernels(
-    _ shape: PoolShape, _ form: Form, _ estimator: StepEstimator, _ call: StepLayout.Call,
-    isAcross: Bool
-  ) -> [TimedKernel] {
-    var key = CallKey(
-      form: form.id, function: call.function,
-      step: estimator.step.split(into: estimator.microBatches),
-      endsOf: call.samples ? estimator.microBatches : nil, attention: shape.attention,
-      isAcrossNodes: isAcross)
-    func part(_ part: StepEstimator.CallPart) -> [TimedKernel] {
-      if let known = kernels[key] { return known }
-      let made = estimator.kernels(
-        function: call.function, layer: call.calls.first?.layers.first ?? -1, part: part,
-        samples: call.samples, times: times)
-      kernels[key] = made
-      return made
-    }
-    let local = part(.local)
-    if call.function >= form.hasExperts.count || !form.hasExperts[call.function] { return local }
-    key.exchange = ExchangeKey(
-      ep: shape.mesh.ep, slotsPerRank: shape.slotsPerRank, isLowLatency: shape.isLowLatency)
-    return local + part(.routed)
   }
 
   private func times(

@@ -53,27 +53,40 @@ struct PoolExplorer {
   }
 
   private func prunes(cost: Double, gain: Double, limit: Double) -> Bool {
-    // Twice the limit is as far as tables of trade-offs reach.
-    if cost > 2 * limit && !front.entries.isEmpty { return true }
+    // Twice the limit is as far as tables of trade-offs reach; where none keeps it, what comes closest.
+    if cost > 2 * limit, let least = front.entries.first?.cost, cost > least { return true }
     return !isOpen(cost: cost, gain: gain)
   }
 
-  /// The last index of ascending sizes that fit, found by halving; nil where none does.
-  private func last(_ count: Int, _ fits: (Int) -> Bool) -> Int? {
-    if count == 0 || !fits(0) { return nil }
+  /// The last index of ascending sizes that fit; nil where none does. Weights and caches, which are
+  /// most of it and cheap to add up, are looked at first.
+  private func last(_ shape: PoolShape, _ sizes: [(sequences: Int, promptTokens: Int)]) -> Int? {
+    let held = last(sizes.count) {
+      evaluator.holdsWeightsAndCaches(
+        shape, sequences: sizes[$0].sequences, promptTokens: sizes[$0].promptTokens)
+    }
+    guard let held else { return nil }
+    func fits(_ index: Int) -> Bool {
+      evaluator.fits(
+        shape, sequences: sizes[index].sequences, promptTokens: sizes[index].promptTokens)
+    }
+    return fits(held) ? held : last(held, fits)
+  }
+
+  /// The last index for which something holds that holds for all before, found by halving.
+  private func last(_ count: Int, _ holds: (Int) -> Bool) -> Int? {
+    if count == 0 || !holds(0) { return nil }
     var (low, high) = (0, count - 1)
     while low < high {
       let middle = (low + high + 1) / 2
-      if fits(middle) { low = middle } else { high = middle - 1 }
+      if holds(middle) { low = middle } else { high = middle - 1 }
     }
     return low
   }
 
   private mutating func exploreDecode(_ shape: PoolShape) {
     let sizes = problem.space.sequences
-    let most = last(sizes.count) { index in
-      evaluator.fits(shape, sequences: sizes[index], promptTokens: 0)
-    }
+    let most = last(shape, sizes.map { ($0, 0) })
     guard let most else { return }
     var boxes = [0...most]
     while let box = boxes.popLast() {
@@ -101,9 +114,7 @@ struct PoolExplorer {
 
   private mutating func explorePrefill(_ shape: PoolShape) {
     let sizes = problem.space.prefillTokens
-    let most = last(sizes.count) { index in
-      evaluator.fits(shape, sequences: 0, promptTokens: sizes[index])
-    }
+    let most = last(shape, sizes.map { (0, $0) })
     guard let most else { return }
     var boxes = [0...most]
     while let box = boxes.popLast() {
@@ -165,10 +176,9 @@ struct PoolExplorer {
 
   private mutating func exploreUnified(_ shape: PoolShape) {
     let (sizes, chunks) = (problem.space.sequences, problem.space.chunks)
-    let most = last(sizes.count) { index in
-      evaluator.fits(shape, sequences: sizes[index], promptTokens: chunks[0])
+    guard let first = chunks.first, let most = last(shape, sizes.map { ($0, first) }) else {
+      return
     }
-    guard let most, !chunks.isEmpty else { return }
     var boxes = [(sequences: 0...most, chunks: 0...(chunks.count - 1))]
     while let box = boxes.popLast() {
       let (sequences, chunk) = (sizes[box.sequences.lowerBound], chunks[box.chunks.lowerBound])
@@ -236,7 +246,9 @@ struct PoolExplorer {
     let steps = (problem.tokensRead / Double(chunk)).rounded(.up)
     let least = Double(point.sequences) * gained / Double(problem.outputLength) * steps
     if least > problem.mostUtilization { return true }
-    if steps * point.promptStep * Self.monotony > problem.timeToFirstToken { return true }
+    if steps * point.promptStep * Self.monotony > max(problem.timeToFirstToken, earliest) {
+      return true
+    }
     // The fewest sequences with the largest chunks have the fewest steps that carry any.
     let plain =
       evaluator.decodePoint(point.shape, sequences: point.sequences, depth: .rough)?.step

@@ -18,14 +18,14 @@ struct StepPricer {
   /// The way through the layers of each function.
   let paths: [LayerPath]
   /// Kernels of one call and micro-batch, of an estimator with its step and micro-batches.
-  let kernels: (StepEstimator, StepLayout.Call) -> [TimedKernel]
+  let kernels: (StepEstimator, StepLayout.Call) -> CallKernels
   /// The times of a layer's best schedule.
   let times: (StepLayout.Call, LayerLoop) -> LayerLoop.Times?
 
   /// A number of micro-batches, with its kernels by stage and call.
   private struct Cut {
     var count: Int
-    var kernels: [[[TimedKernel]]]
+    var kernels: [[CallKernels]]
   }
 
   private func estimator(_ step: StepShape) -> StepEstimator {
@@ -47,30 +47,53 @@ struct StepPricer {
       kernels: layout.stages.map { stage in stage.map { kernels(estimator, $0) } })
   }
 
+  /// Seconds of a step whose repeated layers take what `layer` says, for each of them; others, and
+  /// those of which it says nothing, run one kernel after the other.
   private func price(_ cut: Cut, _ layer: (StepLayout.Call, [TimedKernel]) -> StepPrice?) -> Double
   {
     layout.price { call in
-      let kernels = cut.kernels[call.stage][call.place]
-      if call.layers > 1, let price = layer(call, kernels) { return price }
+      let made = cut.kernels[call.stage][call.place]
+      if call.layers > 1, let price = layer(call, made.kernels) { return price }
       var price = StepPrice()
-      price.add(StepPrice(kernels), times: Double(call.layers * cut.count))
+      price.add(made.price, times: Double(call.layers * cut.count))
       return price
     }.seconds
   }
 
   private func serial(_ cut: Cut) -> Double { price(cut) { _, _ in nil } }
 
-  /// Seconds that no schedule is shorter than.
-  private func bound(_ cut: Cut, _ contention: Contention) -> Double {
-    price(cut) { call, kernels in
-      let layer = paths[call.function].bound(
-        kernels, microBatches: cut.count, contention: contention,
-        hardware: estimator.model.hardware)
-      if layer == .infinity { return nil }
-      var price = StepPrice()
-      price.seconds = layer * Double(call.layers)
-      return price
+  /// Seconds of a step with each contention, of layers that take so much; nothing where infinite.
+  private func seconds(_ cut: Cut, _ layer: (StepLayout.Call, [TimedKernel]) -> [Double])
+    -> [Double]
+  {
+    let layers = cut.kernels.indices.map { stage in
+      layout.stages[stage].map { call in
+        call.layers > 1 ? layer(call, cut.kernels[stage][call.place].kernels) : []
+      }
     }
+    return contentions.indices.map { index in
+      layout.price { call in
+        var price = StepPrice()
+        let each = layers[call.stage][call.place]
+        if index < each.count && each[index] < .infinity {
+          price.seconds = each[index] * Double(call.layers)
+        } else {
+          let made = cut.kernels[call.stage][call.place].price
+          price.add(made, times: Double(call.layers * cut.count))
+        }
+        return price
+      }.seconds
+    }
+  }
+
+  /// Seconds that no schedule is shorter than, for each contention.
+  private func bounds(_ cut: Cut) -> [(contention: Contention, seconds: Double)] {
+    let seconds = seconds(cut) { call, kernels in
+      paths[call.function].bounds(
+        kernels, microBatches: cut.count, contentions: contentions,
+        hardware: estimator.model.hardware)
+    }
+    return Array(zip(contentions, seconds))
   }
 
   /// Seconds with the best schedules.
@@ -82,10 +105,6 @@ struct StepPricer {
       if !loop.communicates { return nil }
       return times(call, loop).map { loop.price($0, layers: Double(call.layers)) }
     }
-  }
-
-  private func bounds(_ cut: Cut) -> [(contention: Contention, seconds: Double)] {
-    contentions.map { ($0, bound(cut, $0)) }
   }
 
   /// The fastest over multiprocessors, if any is faster than `limit`.
@@ -119,22 +138,18 @@ struct StepPricer {
     let least = bounds(one).reduce(serial) { min($0, $1.seconds) }
     var rough = least
     if cuts && estimator(step).allows(microBatches: 2) {
-      for contention in contentions {
-        rough = min(rough, Self.splitting * busy(one, contention))
-      }
+      rough = busy(one).reduce(rough) { min($0, Self.splitting * $1) }
     }
     return OneBatch(serial: serial, least: least, rough: rough)
   }
 
   /// Seconds of a whole batch's kernels, beside other micro-batches and all behind another.
-  private func busy(_ cut: Cut, _ contention: Contention) -> Double {
-    price(cut) { call, kernels in
-      let layer = paths[call.function].busy(
-        kernels, contention: contention, hardware: estimator.model.hardware)
-      if layer == .infinity { return nil }
-      var price = StepPrice()
-      price.seconds = layer * Double(call.layers)
-      return price
+  private func busy(_ cut: Cut) -> [Double] {
+    seconds(cut) { call, kernels in
+      contentions.map {
+        paths[call.function].busy(
+          kernels, contention: $0, hardware: estimator.model.hardware)
+      }
     }
   }
 

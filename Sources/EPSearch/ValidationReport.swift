@@ -43,20 +43,25 @@ public struct ValidationReport: Sendable {
   /// Cases without, with their reasons.
   public var excluded: [MeasuredCase]
 
+  /// Parts of measured layers; none unless they were asked for.
+  public var layers: [LayerComparison]
+
   /// Makes a report.
-  public init(rows: [Row], excluded: [MeasuredCase]) {
+  public init(rows: [Row], excluded: [MeasuredCase], layers: [LayerComparison] = []) {
     self.rows = rows
     self.excluded = excluded
+    self.layers = layers
   }
 
-  private var throughputs: [Row] { rows.filter { $0.measured.phase != .balancedness } }
+  var throughputs: [Row] { rows.filter { $0.measured.phase != .balancedness } }
 
   /// The tables, by name, as Markdown.
   public var sections: [(name: String, text: String)] {
     var sections = [
-      ("summary", summary), ("orders", orderTable), ("throughput", throughputTable),
-      ("balance", balanceTable), ("excluded", excludedTable),
+      ("targets", targetTable), ("summary", summary), ("orders", orderTable),
+      ("throughput", throughputTable), ("balance", balanceTable), ("excluded", excludedTable),
     ]
+    if !layers.isEmpty { sections.append(("layers", LayerComparison.table(layers))) }
     if rows.contains(where: { $0.simulated != nil }) {
       sections.append(("simulation", simulationTable))
     }
@@ -79,7 +84,7 @@ public struct ValidationReport: Sendable {
     return groups
   }
 
-  private static func percent(_ share: Double) -> String {
+  static func percent(_ share: Double) -> String {
     "\(share < 0 ? "-" : "+")\((abs(share) * 100).text(0)) %"
   }
 
@@ -140,28 +145,36 @@ public struct ValidationReport: Sendable {
     return text
   }
 
-  /// Pairs of cases that differ in one thing, and which of both was faster.
-  private var orderTable: String {
-    var text = "| differs | pairs | order as measured | wrong |\n|---|--:|--:|---|\n"
-    for (name, columns) in [
-      ("overlap of two batches", Set(["overlap"])), ("expert ranks", Set(["dp", "ep"])),
-      ("MTP depth", Set(["drafts", "gained"])),
-    ] {
-      var (count, right) = (0, 0)
-      var wrong: [String] = []
-      for (index, first) in throughputs.enumerated() {
-        for second in throughputs[(index + 1)...]
-        where first.measured.differs(from: second.measured, inExactly: columns) {
-          count += 1
-          let isFaster = first.predicted.value > second.predicted.value
-          if isFaster == (first.measured.value > second.measured.value) {
-            right += 1
-          } else {
-            wrong.append("\(first.measured.id) and \(second.measured.id)")
-          }
+  /// What is compared in pairs, by the columns that differ.
+  static let orders = [
+    ("overlap of two batches", Set(["overlap"])), ("expert ranks", Set(["dp", "ep"])),
+    ("MTP depth", Set(["drafts", "gained"])),
+  ]
+
+  /// Pairs of cases that differ in these columns alone: how many, and those of which the wrong one is
+  /// predicted to be faster.
+  func order(of columns: Set<String>) -> (pairs: Int, wrong: [String]) {
+    var pairs = 0
+    var wrong: [String] = []
+    for (index, first) in throughputs.enumerated() {
+      for second in throughputs[(index + 1)...]
+      where first.measured.differs(from: second.measured, inExactly: columns) {
+        pairs += 1
+        let isFaster = first.predicted.value > second.predicted.value
+        if isFaster != (first.measured.value > second.measured.value) {
+          wrong.append("\(first.measured.id) and \(second.measured.id)")
         }
       }
-      text += "| \(name) | \(count) | \(right) | \(wrong.joined(separator: ", ")) |\n"
+    }
+    return (pairs, wrong)
+  }
+
+  private var orderTable: String {
+    var text = "| differs | pairs | order as measured | wrong |\n|---|--:|--:|---|\n"
+    for (name, columns) in Self.orders {
+      let (pairs, wrong) = order(of: columns)
+      text += "| \(name) | \(pairs) | \(pairs - wrong.count) "
+      text += "| \(wrong.joined(separator: ", ")) |\n"
     }
     return text
   }

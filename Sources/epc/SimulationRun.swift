@@ -80,6 +80,7 @@ struct SimulationRun {
   private func model() throws(Diagnostics) -> CostModel {
     let catalog = HardwareCatalog.standard(
       environment: Terminal.environment, executable: Terminal.executable)
+    try plan.cluster.requireAlike()
     let hardware: Hardware
     if let cluster = flags.cluster {
       hardware = try catalog.cluster(cluster).hardware

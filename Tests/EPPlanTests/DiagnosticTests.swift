@@ -78,6 +78,8 @@ import Testing
     }
     let two = Cluster(try SamplePlans.hardware(), devices: 2)
     let one = try ExpertLoads(rows: [[1]])
+    var unlike = two
+    unlike.unlike = [UnlikeDevices(ranks: 1...1, speed: 0.5, memoryBytes: 1 << 30)]
     let found = [
       ids(noCalls) { _ in }, ids(sharded) { _ in }, ids { $0.drafts = 9 }, ids { $0.context = 0 },
       ids { $0.pools = [] }, ids { $0.context = .max }, ids { $0.pools[0].tp = 0 },
@@ -88,7 +90,12 @@ import Testing
       }, ids { $0.pools[0].ep = 7 }, ids { $0.pools[0].redundantExperts = 999 },
       ids { ($0.pools[0].tp, $0.pools[0].ep) = (16, 1) }, ids { $0.pools[0].pp = 64 },
       ids(memoryGB: 0.001) { _ in }, ids { $0.loads = .measured(one) },
-      ids { $0.overlap = .microBatches(17) }, ids(dropping) { $0.overlap = .microBatches(2) },
+      ids {
+        $0.cluster = unlike
+        $0.pools[0].dp = 2
+        $0.pools[0].ep = 2
+        $0.sharing = .batch
+      }, ids { $0.overlap = .microBatches(17) }, ids(dropping) { $0.overlap = .microBatches(2) },
     ]
     return Set(found.flatMap { $0 })
   }
@@ -113,6 +120,10 @@ import Testing
     try change(stages) { $0.pools[0].stages[0].removeLast() }
     try change(stages) { $0.pools[0].pipeline?.period = 0 }
     try change(stages) { $0.pools[0].pipeline?.lots = 0 }
+    try change(stages) { $0.pools[0].placements[0].slots[0] = ExpertPlacement.empty }
+    try change(stages) {
+      $0.cluster.unlike = [UnlikeDevices(ranks: 0...999, speed: 1, memoryBytes: 1 << 40)]
+    }
     try change(stages) { $0.pools[0].functions[0].streams.removeLast() }
     try change(stages) { plan in
       let last = plan.pools[0].functions.count - 1

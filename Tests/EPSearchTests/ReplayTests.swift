@@ -3,7 +3,17 @@ import EPSearch
 import Testing
 
 @Suite struct ReplayTests {
+  /// The best deployments, searched once for all tests.
+  private static let apart = Result { try found(.always) }
+  private static let unified = Result { try found(.never) }
+
   private func deployment(
+    _ disaggregation: SearchProblem.Disaggregation
+  ) throws -> (SearchProblem, Deployment) {
+    try (disaggregation == .never ? Self.unified : Self.apart).get()
+  }
+
+  private static func found(
     _ disaggregation: SearchProblem.Disaggregation
   ) throws -> (SearchProblem, Deployment) {
     var problem = try smallProblem()

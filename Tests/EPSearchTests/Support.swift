@@ -67,7 +67,7 @@ func smallProblem(_ hardware: String = "h200", devices: Int = 3) throws -> Searc
   problem.space.tensor = [1, 2]
   problem.space.pipeline = [1]
   problem.space.extraSlots = [0]
-  problem.space.sequences = [1, 16, 64, 256]
+  problem.space.sequences = [1, 16, 256]
   problem.space.prefillTokens = [1024, 8192]
   problem.space.chunks = [64, 512]
   return problem

@@ -367,7 +367,8 @@ typedef struct epc_placement {
   void *extension;
   size_t experts;
   size_t slots_per_rank;
-  /// The logical expert in each slot, expert ranks one after the other.
+  /// The logical expert in each slot, expert ranks one after the other; -1 in the last slots of a rank
+  /// that has fewer, to which no row goes.
   size_t slot_count;
   const int64_t *slots;
   /// 1 if every batch is split over replicas for the least fullest rank, 0 if positions decide.

@@ -3,39 +3,23 @@ internal import EPModel
 internal import EPPlan
 
 extension KernelPlanner {
-  /// Where the route that an exchange follows limits groups.
-  private func route(of operation: Operation) -> Operation? {
-    guard let indices = operation.operand("indices"), case .value(let value) = indices else {
-      return nil
-    }
-    return function.operations.first { $0.kind == .route && $0.results.contains(value) }
-      ?? function.operations.first { $0.kind == .route }
-  }
-
-  mutating func planExchange(_ index: Int) {
-    let operation = function.operations[index]
-    let isCombine = operation.kind == .combine
+  mutating func plan(_ index: Int, _ planned: KernelOutline.Exchange) {
     let mesh = estimator.pool.mesh
-    guard case .value(let indices)? = operation.operand("indices"),
-      case .value(let x)? = operation.operand("x")
-    else { return }
-    let type = function.values[indices]
-    let hidden = Double(function.values[x].elementsPerRow)
-    let algorithm = operation.attributes.text("algorithm")
-    let isLowLatency = estimator.usesLowLatency(algorithm)
+    let (isCombine, hidden) = (planned.isCombine, planned.hidden)
+    let isLowLatency = estimator.usesLowLatency(planned.algorithm)
     let format: Precision.Format = isCombine ? .bf16 : estimator.dispatchFormat
-    let own = rows(of: type)
-    let routed = slotRows.reduce(0, +)
+    let own = count(planned.rows)
+    let routed = slotRows.sum
     if mesh.ep > 1 {
       // Where each expert is split over a data group, a group's ranks lie a group apart.
       let stride = mesh.holdsWholeExperts ? 1 : mesh.tp
       let node = max(1, estimator.devicesPerNode / stride)
       let visited = estimator.nodesVisited(
-        placement, layer: layer, nodes: (mesh.ep + node - 1) / node, topK: type.elementsPerRow,
-        experts: max(operation.attributes.int("experts"), 1), route: route(of: operation))
+        placement, layer: layer, nodes: (mesh.ep + node - 1) / node, topK: planned.copies,
+        experts: planned.experts, route: planned.route)
       let exchange = Kernel.Exchange(
         isCombine: isCombine, isLowLatency: isLowLatency, ranks: Double(mesh.ep),
-        node: Double(node), rows: own, copies: Double(type.elementsPerRow),
+        node: Double(node), rows: own, copies: Double(planned.copies),
         nodesVisited: visited,
         rowBytes: Kernel.Exchange.rowBytes(hidden: hidden, format: format), format: format,
         imbalance: imbalance)

@@ -13,46 +13,51 @@ struct KernelPlanner {
   var step: StepShape
   let layer: Int
   let placement: ExpertPlacement?
-  /// Rows of each slot of the busiest rank, and that rank's rows over the mean.
-  let slotRows: [Double]
+  /// Rows of the busiest rank's slots, and that rank's rows over the mean.
+  let slotRows: SlotRows
   let imbalance: Double
+  private let outline: KernelOutline
   var estimates: [OpEstimate] = []
   /// Where seconds are remembered; kernels are then planned without names, figures and bounds.
   let times: KernelTimes?
   var timed: [TimedKernel] = []
-  private var isDone: [Bool]
 
   var function: Function { sharded.function }
 
   init(
-    _ estimator: StepEstimator, function index: Int, layer: Int, times: KernelTimes? = nil
+    _ estimator: StepEstimator, function index: Int, layer: Int, times: KernelTimes? = nil,
+    outline: KernelOutline? = nil
   ) {
     self.estimator = estimator
     self.layer = layer
     self.times = times
     sharded = estimator.pool.functions[index]
-    isDone = Array(repeating: false, count: sharded.function.operations.count)
+    let made = outline ?? KernelOutline(sharded)
+    self.outline = made
     step = estimator.step.split(into: estimator.microBatches)
     let placement = estimator.pool.placement(function: index, layer: layer)
     self.placement = placement
     (slotRows, imbalance) = KernelPlanner.slotRows(
-      estimator, function: sharded.function, step: step, layer: layer, placement: placement)
+      estimator, made, step: step, layer: layer, placement: placement)
   }
 
   /// Rows of a value in this micro-batch. Of a prompt only the last token needs logits.
-  func rows(of type: TensorType) -> Double {
-    guard let rows = type.rows else { return 1 }
-    if rows == .sampled { return step.samples }
-    if rows == .tokens { return step.tokens }
-    if rows == .ownTokens { return step.tokens / Double(estimator.pool.mesh.tp) }
-    return slotRows.reduce(0, +)
+  func count(_ rows: KernelOutline.Rows) -> Double {
+    switch rows {
+    case .one: 1
+    case .sampled: step.samples
+    case .tokens: step.tokens
+    case .ownTokens: step.tokens / Double(estimator.pool.mesh.tp)
+    case .routed: slotRows.sum
+    }
   }
 
-  func bytes(of value: Int) -> Double {
-    let type = function.values[value]
-    return rows(of: type) * Double(type.elementsPerRow)
-      * Double(estimator.pool.bytes(of: type.element))
+  private func bytes(_ traffic: KernelOutline.Traffic) -> Double {
+    count(traffic.rows) * traffic.elementsPerRow
+      * Double(estimator.pool.bytes(of: traffic.element))
   }
+
+  func bytes(of value: Int) -> Double { bytes(KernelOutline.Traffic(function.values[value])) }
 
   mutating func add(
     _ operation: Int, _ part: OpEstimate.Part, _ kernel: Kernel,
@@ -83,29 +88,15 @@ struct KernelPlanner {
         operations: kernel.operations, bytes: kernel.bytes, bound: work.bound(taking: time.value)))
   }
 
-  /// Plans all operations, or those that are wanted.
-  mutating func plan(where isWanted: (Operation) -> Bool = { _ in true }) {
-    for index in function.operations.indices
-    where !isDone[index] && isWanted(function.operations[index]) {
-      plan(index)
-    }
+  /// Plans all operations.
+  mutating func plan() {
+    for item in outline.items { plan(item.operation, item.item) }
   }
 
   /// Plans the operations of one part.
   mutating func plan(_ part: StepEstimator.CallPart) {
-    for index in function.operations.indices where !isDone[index] {
-      if (part == .routed) == isRouted(index) { plan(index) }
-    }
-  }
-
-  /// Whether an operation depends on where experts are and how tokens are routed.
-  private func isRouted(_ index: Int) -> Bool {
-    switch function.operations[index].kind {
-    case .dispatch, .combine: return true
-    default:
-      return function.operations[index].results.contains {
-        function.values[$0].rows == .routed
-      }
+    for item in outline.items where item.isRouted == (part == .routed) {
+      plan(item.operation, item.item)
     }
   }
 
@@ -136,122 +127,87 @@ struct KernelPlanner {
         floor: 0, operations: 0, bytes: 0, bound: .latency))
   }
 
-  private mutating func plan(_ index: Int) {
-    let operation = function.operations[index]
-    switch operation.kind {
-    case .linear: planLinear(index)
-    case .attention, .latentAttention, .index, .linearAttention: planAttention(index)
-    case .dispatch, .combine: planExchange(index)
-    case .allReduce, .allGather, .reduceScatter, .send: planCollective(index)
-    case .slice, .concat, .reshape, .scatterRows, .receive: break
-    case .affine: break
-    case .binary: planStream(index, launches: 0)
-    case .contract, .unary, .positionScale, .glu, .norm, .sumSquares, .softmax, .reduce, .rope,
-      .shortConvolution, .route, .embed, .sampleRows, .custom:
-      planStream(index, launches: 1)
+  private mutating func plan(_ index: Int, _ item: KernelOutline.Item) {
+    switch item {
+    case .product(let product): plan(index, product)
+    case .stream(let stream): plan(index, stream)
+    case .exchange(let exchange): plan(index, exchange)
+    case .other:
+      switch function.operations[index].kind {
+      case .attention, .latentAttention, .index, .linearAttention: planAttention(index)
+      case .custom: planCustom(index)
+      default: planCollective(index)
+      }
     }
   }
 
-  /// Reads the operands that are values and writes the results.
-  private mutating func planStream(_ index: Int, launches: Double) {
+  private mutating func plan(_ index: Int, _ stream: KernelOutline.Stream) {
+    let read = stream.read.reduce(0.0) { $0 + bytes($1) } * stream.readShare
+    let written = stream.written.reduce(0.0) { $0 + bytes($1) }
+    add(
+      index, stream.isExperts ? .experts : .other,
+      .stream(Kernel.Stream(bytes: read + written, launches: stream.launches)))
+  }
+
+  /// An operation from outside: what it reads and writes, its weights, and the arithmetic it declares.
+  private mutating func planCustom(_ index: Int) {
     let operation = function.operations[index]
     if operation.results.allSatisfy({ function.values[$0].rows == nil }) { return }
-    let written = operation.results.reduce(0.0) { $0 + bytes(of: $1) }
-    var read = 0.0
-    for case .value(let value) in operation.operands.map(\.reference) { read += bytes(of: value) }
-    if operation.kind == .embed { read = written }
-    var operations = 0.0
-    if operation.kind == .custom {
-      for case .weight(let weight) in operation.operands.map(\.reference) {
+    var moved = operation.results.reduce(0.0) { $0 + bytes(of: $1) }
+    for reference in operation.operands.map(\.reference) {
+      switch reference {
+      case .value(let value): moved += bytes(of: value)
+      case .weight(let weight):
         let bits = estimator.precision.format(of: function.weights[weight].role).bitsPerElement
-        read += Double(function.weights[weight].elementCount) * bits / 8
+        moved += Double(function.weights[weight].elementCount) * bits / 8
+      default: break
       }
-      let made = function.values[operation.results[0]]
-      operations =
-        rows(of: made) * Double(made.elementsPerRow) * operation.attributes.real("operations")
     }
-    // The addition's sum is still at hand when the norm reads it.
-    if operation.kind == .binary { read /= 2 }
-    let isExperts = operation.kind == .glu && function.values[operation.results[0]].rows == .routed
+    let made = function.values[operation.results[0]]
+    let operations =
+      count(KernelOutline.Rows(made)) * Double(made.elementsPerRow)
+      * operation.attributes.real("operations")
     add(
-      index, isExperts ? .experts : .other,
-      .stream(
-        Kernel.Stream(bytes: read + written, launches: launches, operations: operations)),
-      name: operation.kind == .custom ? operation.attributes.text("name") : nil)
+      index, .other, .stream(Kernel.Stream(bytes: moved, launches: 1, operations: operations)),
+      name: operation.attributes.text("name"))
   }
 
-  /// Products of the same input with weights of the same kind are one product.
-  private mutating func planLinear(_ index: Int) {
-    let operation = function.operations[index]
-    guard case .weight(let first)? = operation.operand("weight"),
-      case .value(let x)? = operation.operand("x")
-    else { return }
-    let role = function.weights[first].role
-    var n = 0.0
-    var names: [String] = []
-    for other in index..<function.operations.count where !isDone[other] {
-      let candidate = function.operations[other]
-      guard candidate.kind == .linear, candidate.operand("x") == operation.operand("x"),
-        candidate.attributes["contract"] == operation.attributes["contract"],
-        candidate.attributes["batch"] == operation.attributes["batch"],
-        case .weight(let weight)? = candidate.operand("weight"),
-        function.weights[weight].role == role
-      else { continue }
-      isDone[other] = true
-      let batch = candidate.attributes.texts("batch")
-      n += function.values[candidate.results[0]].axes.reduce(1) {
-        $0 * (batch.contains($1.name) ? 1 : Double($1.size ?? 1))
-      }
-      if times != nil { continue }
-      // `gate_proj` of `model.layers.{layer}.mlp.gate_proj.weight`.
-      let path = function.weights[weight].name.split(separator: ".")
-      names.append(String(path.count > 1 ? path[path.count - 2] : path.last ?? ""))
+  private mutating func plan(_ index: Int, _ product: KernelOutline.Product) {
+    let format = estimator.precision.format(of: product.role)
+    let rows = count(product.input.rows)
+    if let launches = product.quantizing, format.activationBytes < 2 {
+      add(
+        index, .other,
+        .stream(
+          Kernel.Stream(
+            bytes: rows * product.input.elementsPerRow * (2 + format.activationBytes),
+            launches: launches)),
+        name: "quantize")
     }
-    let type = function.values[x]
-    let sizes = { (names: [String]) in
-      names.reduce(1.0) { $0 * Double(type.axis(named: $1)?.size ?? 1) }
-    }
-    let k = sizes(operation.attributes.texts("contract"))
-    let batch = sizes(operation.attributes.texts("batch"))
-    let format = estimator.precision.format(of: role)
-    planQuantization(index, of: x, format: format)
-    if function.weights[first].axes.first?.split == .expert {
-      let groups = slotRows.reduce(0) { $0 + (1 - exp(-$1)) }
-      let rows = slotRows.reduce(0, +) / max(groups, 1e-9)
+    if product.isExperts {
+      let groups = slotRows.groups
       add(
         index, .experts,
         .grouped(
           Kernel.GroupedGemm(
             form: !step.isPrefill && estimator.usesLowLatency ? .masked : .contiguous,
-            groups: groups, rows: rows, n: n, k: k, format: format)),
-        name: names.joined(separator: "+"))
-    } else if batch > 1 {
+            groups: groups, rows: slotRows.sum / max(groups, 1e-9), n: product.n, k: product.k,
+            format: format)),
+        name: product.name)
+    } else if product.batch > 1 {
       add(
         index, .gemm,
         .grouped(
           Kernel.GroupedGemm(
-            form: .batched, groups: batch, rows: rows(of: type), n: n, k: k, format: format)),
-        name: names.joined(separator: "+"))
+            form: .batched, groups: product.batch, rows: rows, n: product.n, k: product.k,
+            format: format)),
+        name: product.name)
     } else {
       add(
-        index, .gemm, .gemm(Kernel.Gemm(rows: rows(of: type), n: n, k: k, format: format)),
-        name: names.joined(separator: "+"))
+        index, .gemm,
+        .gemm(Kernel.Gemm(rows: rows, n: product.n, k: product.k, format: format)),
+        name: product.name)
     }
-  }
-
-  /// Activations of fp8 products are quantised first; after a norm or a gate by the same kernel,
-  /// after a dispatch by the sender.
-  private mutating func planQuantization(_ index: Int, of x: Int, format: Precision.Format) {
-    guard format.activationBytes < 2 else { return }
-    let producer = function.operations.first { $0.results.contains(x) }?.kind
-    if producer == .dispatch || producer == .glu { return }
-    let elements = rows(of: function.values[x]) * Double(function.values[x].elementsPerRow)
-    add(
-      index, .other,
-      .stream(
-        Kernel.Stream(
-          bytes: elements * (2 + format.activationBytes), launches: producer == .norm ? 0 : 1)),
-      name: "quantize")
   }
 
   /// What samplers do to logits: read them, sort or sum them, pick.
@@ -281,35 +237,5 @@ struct KernelPlanner {
         time: Figure(
           gap, provenance: .derived, source: "short steps of published cases", spread: 1.5),
         floor: 0, operations: 0, bytes: 0, bound: .latency))
-  }
-
-  private static func slotRows(
-    _ estimator: StepEstimator, function: Function, step: StepShape, layer: Int,
-    placement: ExpertPlacement?
-  ) -> (rows: [Double], imbalance: Double) {
-    guard let placement,
-      let dispatch = function.operations.first(where: { $0.kind == .dispatch }),
-      case .value(let indices)? = dispatch.operand("indices")
-    else { return ([], 1) }
-    let mesh = estimator.pool.mesh
-    let type = function.values[indices]
-    let own = type.rows == .ownTokens ? step.tokens / Double(mesh.tp) : step.tokens
-    let copies = own * Double(mesh.ep) * Double(type.elementsPerRow)
-    let assumed = estimator.assumedBalancedness
-    let loads = estimator.loads?.row(ofLayer: layer)
-    if loads == nil && assumed < 1 {
-      let slots = Double(max(placement.slotsPerRank, 1))
-      let rows = copies / Double(mesh.ep) / slots / assumed
-      return (Array(repeating: rows, count: placement.slotsPerRank), 1 / assumed)
-    }
-    let shares = placement.slotShares(for: loads)
-    var busiest: ArraySlice<Double> = []
-    var most = -1.0
-    for rank in 0..<(shares.count / max(placement.slotsPerRank, 1)) {
-      let slots = shares[(rank * placement.slotsPerRank)..<((rank + 1) * placement.slotsPerRank)]
-      let sum = slots.reduce(0, +)
-      if sum > most { (most, busiest) = (sum, slots) }
-    }
-    return (busiest.map { $0 * copies }, max(1, most * Double(mesh.ep)))
   }
 }

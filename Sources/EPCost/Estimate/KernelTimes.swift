@@ -65,6 +65,28 @@ public struct TimedKernel: Hashable, Sendable {
   }
 }
 
+/// The kernels of one call of a function and micro-batch, and what they take one after the other.
+public struct CallKernels: Sendable {
+  /// The kernels.
+  public var kernels: [TimedKernel]
+  /// Their price.
+  public var price: StepPrice
+
+  /// Makes it of kernels.
+  public init(_ kernels: [TimedKernel]) {
+    self.kernels = kernels
+    price = StepPrice(kernels)
+  }
+
+  /// Both, one after the other.
+  public static func + (first: CallKernels, second: CallKernels) -> CallKernels {
+    var both = first
+    both.kernels += second.kernels
+    both.price.add(second.price)
+    return both
+  }
+}
+
 extension StepEstimator {
   /// Which operations of a function.
   public enum CallPart: Hashable, Sendable {
@@ -75,11 +97,13 @@ extension StepEstimator {
   }
 
   /// The kernels of a part of one call of a function, for one micro-batch: those of `estimate`, in a
-  /// fraction of the time.
+  /// fraction of the time. `outline` is that of the function, if it is known.
   public func kernels(
-    function index: Int, layer: Int, part: CallPart, samples: Bool, times: KernelTimes
+    function index: Int, layer: Int, part: CallPart, samples: Bool, outline: KernelOutline?,
+    times: KernelTimes
   ) -> [TimedKernel] {
-    var planner = KernelPlanner(self, function: index, layer: layer, times: times)
+    var planner = KernelPlanner(
+      self, function: index, layer: layer, times: times, outline: outline)
     planner.plan(part)
     if samples && part == .local { planner.planSampling() }
     planner.planLaunches()

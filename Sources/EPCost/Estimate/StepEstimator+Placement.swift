@@ -24,11 +24,7 @@ extension StepEstimator {
     var estimator = self
     estimator.pool.placements = [placement]
     var planner = KernelPlanner(estimator, function: placement.function, layer: layer)
-    let values = planner.function.values
-    planner.plan { operation in
-      operation.kind == .dispatch || operation.kind == .combine
-        || operation.results.contains { values[$0].rows == .routed }
-    }
+    planner.plan(.routed)
     var time = PlacementTime(
       experts: 0, exchange: 0, nodesVisited: 1, balance: 1 / planner.imbalance)
     for operation in planner.estimates {
@@ -46,9 +42,10 @@ extension StepEstimator {
   }
 
   /// The slots of a placement with the nodes they are in and the groups that routing limits; nil
-  /// where nodes, groups and slots do not come out even.
+  /// where nodes, groups and slots do not come out even, or ranks have unequal slots.
   public func placementShape(of placement: ExpertPlacement) -> PlacementShape? {
     let mesh = pool.mesh
+    if placement.hasEmptySlots { return nil }
     // Where each expert is split over a data group, a group's ranks lie a group apart.
     let stride = mesh.holdsWholeExperts ? 1 : mesh.tp
     let node = max(1, devicesPerNode / stride)

@@ -4,13 +4,24 @@ extension LayerPath {
   /// Seconds that no schedule of a layer's micro-batches is shorter than, from one layer to the
   /// next: what the busier stream is busy, and the longest way through one micro-batch.
   ///
-  /// `kernels` are those of one micro-batch alone. Infinite where they exchange nothing: there is no
-  /// schedule of such layers.
-  public func bound(
-    _ kernels: [TimedKernel], microBatches: Int, contention: Contention, hardware: Hardware
+  /// `kernels` are those of one micro-batch alone, one bound for each contention. Infinite where they
+  /// exchange nothing: there is no schedule of such layers.
+  public func bounds(
+    _ kernels: [TimedKernel], microBatches: Int, contentions: [Contention], hardware: Hardware
+  ) -> [Double] {
+    let contended = microBatches > 1 ? nil : contended(kernels)
+    return contentions.map {
+      bound(
+        kernels, microBatches: microBatches, contention: $0, hardware: hardware,
+        contended: contended)
+    }
+  }
+
+  private func bound(
+    _ kernels: [TimedKernel], microBatches: Int, contention: Contention, hardware: Hardware,
+    contended: Contended?
   ) -> Double {
     let isBesideNormal = kernels.contains { $0.kind == .normalExchange }
-    let contended = microBatches > 1 ? nil : contended(kernels, contention)
     var operations = Array(repeating: 0.0, count: operationCount)
     var (computing, exchanging) = (operations, operations)
     let gap = LayerLoop.gap(kernels, operations: operationCount)
@@ -59,7 +70,7 @@ extension LayerPath {
     }
   }
 
-  private func contended(_ kernels: [TimedKernel], _ contention: Contention) -> Contended {
+  private func contended(_ kernels: [TimedKernel]) -> Contended {
     let none = Array(repeating: false, count: operationCount)
     var (computes, exchangesRows) = (none, none)
     for kernel in kernels where kernel.part != .launch && kernel.operation < operationCount {

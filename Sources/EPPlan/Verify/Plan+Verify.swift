@@ -164,6 +164,24 @@ struct PoolVerifier {
     }
   }
 
+  /// Where devices are unlike, each rank has its own limit and holds its own slots.
+  private mutating func verifyUnlikeMemory(_ tables: [MemoryTable]) {
+    let devices = plan.cluster.devices
+    if let problem = UnlikeDevices.problem(of: plan.cluster.unlike, devices: devices) {
+      report("cluster-unlike", problem)
+      return
+    }
+    for rank in 0..<pool.mesh.ranks {
+      let held = pool.heldBytes(ofRank: rank, tables: tables, precision: plan.model.precision)
+      let usable = plan.cluster.usableBytes(ofRank: pool.firstRank + rank)
+      if held > usable {
+        report(
+          "memory", "rank \(rank) holds \(held) bytes on its device, \(usable) are usable",
+          ".memory")
+      }
+    }
+  }
+
   private mutating func verifyMemory() {
     let tables = pool.stages.indices.map {
       pool.memoryTable(ofStage: $0, precision: plan.model.precision)
@@ -171,6 +189,7 @@ struct PoolVerifier {
     if tables != pool.memory {
       report("memory-table", "the memory table does not add up", ".memory")
     }
+    if !plan.cluster.unlike.isEmpty { return verifyUnlikeMemory(tables) }
     let usable = plan.cluster.usableBytes
     for (stage, table) in tables.enumerated() where table.total > usable {
       report(

@@ -60,10 +60,11 @@ extension PoolVerifier {
             + "\(placement.slotsPerRank)", suffix)
         continue
       }
-      if let wrong = placement.slots.first(where: { $0 < 0 || $0 >= placement.experts }) {
+      if let wrong = placement.slots.first(where: { $0 < -1 || $0 >= placement.experts }) {
         report("placement-expert", "expert \(wrong) of \(placement.experts)", suffix)
         continue
       }
+      if placement.hasEmptySlots { verifyEmptySlots(placement, suffix) }
       if placement.experts > slots {
         report(
           "placement-missing", "\(placement.experts) experts do not fit \(slots) slots", suffix)
@@ -73,7 +74,7 @@ extension PoolVerifier {
         report("placement-missing", "expert \(missing) is in no slot", suffix)
       }
       for rank in 0..<pool.mesh.ep
-      where Set(placement.experts(ofRank: rank)).count != placement.slotsPerRank {
+      where Set(placement.experts(ofRank: rank)).count != placement.experts(ofRank: rank).count {
         report("placement-twice", "expert rank \(rank) holds an expert twice", suffix)
       }
     }
@@ -112,6 +113,29 @@ extension PoolVerifier {
       report(
         "placement-slots", "the layers of function \(function) have different numbers of slots",
         ".placements")
+    }
+  }
+
+  /// Slots may be empty behind those that are not, and where shares need no equal numbers of them.
+  private mutating func verifyEmptySlots(_ placement: ExpertPlacement, _ suffix: String) {
+    if plan.cluster.unlike.isEmpty {
+      report("placement-empty", "slots are empty on devices that are all alike", suffix)
+    }
+    for rank in 0..<pool.mesh.ep {
+      let start = rank * placement.slotsPerRank
+      let held = placement.experts(ofRank: rank).count
+      if placement.slots[(start + held)..<(start + placement.slotsPerRank)].contains(where: {
+        $0 >= 0
+      }
+      ) {
+        report(
+          "placement-empty", "expert rank \(rank) has an empty slot before one that is not", suffix)
+      }
+    }
+    if placement.sharing == .batch {
+      report(
+        "placement-empty", "batches are split over replicas where every rank has as many slots",
+        suffix)
     }
   }
 

@@ -115,9 +115,9 @@ struct BenchCommand: ParsableCommand {
     let faster = formats.filter { $0 != .bf16 && $0 != .fp32 }.map { weights in
       "\(weights.rawValue) \(number(timesAsFast(weights, as: .bf16, rows), 2))"
     }
-    if formats.contains(.bf16) {
+    if formats.contains(.bf16) && !faster.isEmpty {
       Terminal.print(
-        "\ntimes as fast as bf16, the middle of 1 to 4 rows: \(faster.joined(separator: ", "))")
+        "\ntimes as fast as bf16, the middle of 1 to 4 rows: \(faster.joined(separator: ", "))\n")
     }
   }
 

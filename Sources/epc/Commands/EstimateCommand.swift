@@ -68,6 +68,7 @@ struct EstimateCommand: ParsableCommand {
         environment: Terminal.environment, executable: Terminal.executable)
       let calibration = try Calibration(catalog: catalog)
       let plan = try plan(calibration)
+      try plan.cluster.requireAlike()
       let hardware: Hardware
       if let cluster = flags.cluster {
         hardware = try catalog.cluster(cluster).hardware

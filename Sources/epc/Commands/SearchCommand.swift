@@ -137,6 +137,7 @@ struct SearchCommand: ParsableCommand {
     let catalog = HardwareCatalog.standard(
       environment: Terminal.environment, executable: Terminal.executable)
     let cluster = try catalog.cluster(cluster)
+    try cluster.summary.requireAlike()
     let loaded = try LoadedModel.load(model)
     for note in loaded.notes { Terminal.error("note: \(note)") }
     let cost = CostModel(cluster.hardware, calibration: try Calibration(catalog: catalog))

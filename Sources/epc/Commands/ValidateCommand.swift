@@ -1,20 +1,24 @@
 import ArgumentParser
+import EPCompiler
 import EPCost
 import EPIR
 import EPModel
+import EPPlan
 import EPSearch
 
 struct ValidateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "validate",
-    abstract: "Compare the cost model with measured throughputs.",
+    abstract: "Compare the cost model with measured throughputs and layers.",
     discussion: """
       CASES is a CSV file with a row for each measured configuration, such as \
       benchmarks/cases.csv; docs/validation.md says what its columns mean. Paths of models are \
       taken from the file's own folder.
 
         epc validate benchmarks/cases.csv
-        epc validate benchmarks/cases.csv --simulate --update docs/validation.md
+        epc validate benchmarks/cases.csv --layers benchmarks/layers.csv --explain
+        epc validate benchmarks/cases.csv --layers benchmarks/layers.csv --simulate \
+          --update docs/validation.md
       """)
 
   @Argument(help: "The cases.")
@@ -22,6 +26,13 @@ struct ValidateCommand: ParsableCommand {
 
   @Flag(help: "Run each case on simulated devices too.")
   var simulate = false
+
+  @Option(
+    help: "A CSV file of profiled layers, whose parts are compared one by one.")
+  var layers: String?
+
+  @Flag(help: "Print the kernels of each layer beside its measured parts.")
+  var explain = false
 
   @Option(help: "A Markdown file whose marked tables are made anew.")
   var update: String?
@@ -73,6 +84,49 @@ struct ValidateCommand: ParsableCommand {
           measured: one, predicted: prediction.figure,
           simulated: simulate ? try simulation.run(prediction) : nil))
     }
-    return ValidationReport(rows: rows, excluded: measured.filter { !$0.excluded.isEmpty })
+    return ValidationReport(
+      rows: rows, excluded: measured.filter { !$0.excluded.isEmpty },
+      layers: try layerComparisons(catalog, calibration))
+  }
+
+  /// The parts of profiled layers beside what the cost model says of a compiled plan's.
+  private func layerComparisons(
+    _ catalog: HardwareCatalog, _ calibration: Calibration
+  ) throws(Diagnostics) -> [LayerComparison] {
+    guard let layers else { return [] }
+    let measured = try MeasuredLayer.read(
+      csv: try Terminal.read(layers, maxBytes: 1 << 20), named: layers)
+    let folder = layers.lastIndex(of: "/").map { String(layers[...$0]) } ?? ""
+    var programs: [String: ModelProgram] = [:]
+    var rows: [LayerComparison] = []
+    for layer in measured {
+      let program: ModelProgram
+      if let known = programs[layer.model] {
+        program = known
+      } else {
+        program = try LoadedModel.load(folder + layer.model).program
+        programs[layer.model] = program
+      }
+      let hardware = try catalog.hardware(named: layer.hardware)
+      var pool = CompileRequest.PoolRequest(layer.role)
+      (pool.dp, pool.tp, pool.ep, pool.pp) = (layer.expertRanks, 1, layer.expertRanks, 1)
+      let isDecode = layer.role == .decode
+      pool.batch = isDecode ? max(1, Int(layer.sequences) / layer.microBatches) : nil
+      pool.tokensPerDevice = isDecode ? nil : max(1, Int(layer.tokens) / layer.microBatches)
+      pool.redundantExperts = layer.redundantExperts
+      var request = CompileRequest(hardware: hardware, pools: [pool])
+      request.cluster = Cluster(hardware, devices: layer.expertRanks)
+      request.context = Int(layer.context)
+      let plan = try Compiler.compile(Compilation(program, request))
+      let model = CostModel(hardware, calibration: calibration)
+      guard let made = plan.pools.first,
+        let estimate = layer.estimate(of: made, precision: program.precision, on: model)
+      else { continue }
+      if explain {
+        Terminal.print("\(layer.name), one micro-batch\n\n\(estimate.explanation)\n")
+      }
+      rows += LayerComparison.all(layer, estimate)
+    }
+    return rows
   }
 }

@@ -44,6 +44,7 @@ struct ReplicaTable {
     }
     first = Numbers(starts, or: 0)
     places = Numbers(flat, or: 0)
-    experts = Numbers(placement.slots.map { UInt32($0) }, or: 0)
+    // No row goes to an empty slot.
+    experts = Numbers(placement.slots.map { UInt32(max($0, 0)) }, or: 0)
   }
 }

@@ -1,0 +1,70 @@
+internal import EPCompiler
+internal import EPIR
+internal import EPModel
+internal import EPPlan
+
+/// What pools hold.
+extension PoolEvaluator {
+  /// What the fullest rank of the pool holds under a load.
+  func memory(_ shape: PoolShape, _ load: Pool.Load) -> MemoryTable? {
+    guard let form = form(shape), var pool = sketch(shape),
+      let sketcher = tables.sketchers[tables.variant(shape)]
+    else { return nil }
+    let memory = memory(shape, form, pool, load)
+    pool.load = load
+    return memory.table(sequences: load.sequences, cacheShare: cacheShare) { index in
+      let capacity =
+        index < form.hasExperts.count && form.hasExperts[index]
+        ? sketcher.routedCapacity(ofFunction: index, in: pool) : 0
+      let key = ArenaKey(
+        form: form.id, function: index, load: load, lots: pool.lots, capacity: capacity)
+      if let known = arenas[key] { return (known, capacity) }
+      let bytes = sketcher.arenaBytes(ofFunction: index, routedCapacity: capacity, in: pool)
+      arenas[key] = bytes
+      return (bytes, capacity)
+    }
+  }
+
+  /// The part of the account that does not depend on sequences.
+  private func memory(
+    _ shape: PoolShape, _ form: Form, _ pool: Pool, _ load: Pool.Load
+  ) -> PoolMemory {
+    let key = MemoryKey(form: form.id, pp: shape.mesh.pp, slotsPerRank: shape.slotsPerRank)
+    if let known = memories[key] { return known }
+    let made = PoolMemory(pool, precision: shape.precision, context: load.context)
+    memories[key] = made
+    return made
+  }
+
+  /// Bits of a cache's element in memory over those of an activation.
+  private var cacheShare: Double {
+    (problem.cacheFormat ?? problem.activations).bitsPerElement
+      / problem.activations.bitsPerElement
+  }
+
+  /// Whether a load fits without arenas and buffers, which are dearer to work out.
+  func holdsWeightsAndCaches(_ shape: PoolShape, sequences: Int, promptTokens: Int) -> Bool {
+    guard let form = form(shape), let pool = sketch(shape) else { return false }
+    let load = load(shape, sequences: sequences, promptTokens: promptTokens)
+    if load.problem != nil { return false }
+    let table = memory(shape, form, pool, load).table(
+      sequences: load.sequences, cacheShare: cacheShare
+    ) { _ in (0, 0) }
+    return table.total <= tables.usableBytes
+  }
+
+  /// Whether a load fits the usable memory of a device.
+  func fits(_ shape: PoolShape, sequences: Int, promptTokens: Int) -> Bool {
+    guard let form = form(shape) else { return false }
+    let key = FitKey(
+      sketch: sketchKey(shape, form), role: shape.role, sequences: sequences,
+      promptTokens: promptTokens)
+    if let known = fitting[key] { return known }
+    let load = load(shape, sequences: sequences, promptTokens: promptTokens)
+    let fits =
+      holdsWeightsAndCaches(shape, sequences: sequences, promptTokens: promptTokens)
+      && memory(shape, load).map { $0.total <= tables.usableBytes } ?? false
+    fitting[key] = fits
+    return fits
+  }
+}
