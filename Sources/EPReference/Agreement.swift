@@ -10,9 +10,6 @@ public struct Agreement: Hashable, Sendable {
   public var maxAbsoluteError = 0.0
   /// The largest Kullback-Leibler divergence of a row from the reference's.
   public var divergence = 0.0
-  /// The sum of squares of all differences, and that of the reference's logits.
-  private var differences = 0.0
-  private var reference = 0.0
   /// Rows compared.
   public var rows = 0
   /// Rows whose most likely token is the reference's.
@@ -21,12 +18,6 @@ public struct Agreement: Hashable, Sendable {
   /// Nothing compared yet.
   public init() {}
 
-  /// The root of the sum of squares of differences, as a share of that of the reference's logits.
-  public var relativeError: Double {
-    let share = (differences / reference).squareRoot()
-    return share.isNaN ? (differences == 0 && rows > 0 ? 0 : .infinity) : share
-  }
-
   /// The share of rows whose most likely token is the reference's.
   public var topOne: Double { rows == 0 ? 1 : Double(sameTop) / Double(rows) }
 
@@ -34,7 +25,6 @@ public struct Agreement: Hashable, Sendable {
   public mutating func compare(_ logits: [Float], with reference: [Float], width: Int) {
     guard logits.count == reference.count, width > 0 else {
       maxAbsoluteError = .infinity
-      differences = .infinity
       return
     }
     for start in stride(from: 0, to: logits.count, by: width) {
@@ -42,8 +32,6 @@ public struct Agreement: Hashable, Sendable {
       let other = reference[start..<(start + width)].map(Double.init)
       for (a, b) in zip(own, other) {
         let error = abs(a - b)
-        differences += error * error
-        self.reference += b * b
         maxAbsoluteError = error.isNaN ? .infinity : max(maxAbsoluteError, error)
       }
       let (p, q) = (Agreement.logSoftmax(other), Agreement.logSoftmax(own))
