@@ -138,7 +138,8 @@ import Testing
         let made = it.run(format, packed, level, threads: 1 + seed % 3, x: it.x, ends: it.ends)
         let worst = zip(made, expected).map { abs(Double($0) - Double($1)) }.max() ?? 0
         #expect(
-          made.allSatisfy(\.isFinite) && worst <= FastLinearTests.bound(format, on: level) * (1 + size),
+          made.allSatisfy(\.isFinite)
+            && worst <= FastLinearTests.bound(format, on: level) * (1 + size),
           "\(format) on \(level): \(worst)")
       }
     }
