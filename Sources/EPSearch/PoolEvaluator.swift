@@ -219,7 +219,9 @@ final class PoolEvaluator {
     if let current, current.shape == shape { return current.pricer }
     guard let form = form(shape), let pool = sketch(shape) else { return nil }
     let estimator = estimator(shape, pool)
-    let key = MemoryKey(form: form.id, pp: shape.mesh.pp, slotsPerRank: 0)
+    // Stages are cut by what their weights take, slots included.
+    let key = MemoryKey(
+      form: form.id, pp: shape.mesh.pp, slotsPerRank: shape.slotsPerRank)
     let layout = layouts[key] ?? StepLayout(pool)
     layouts[key] = layout
     let isAcross = shape.mesh.pp > 1 && shape.mesh.stageRanks >= estimator.devicesPerNode

@@ -92,8 +92,13 @@ public struct Search: Sendable {
     if ranking.front.isEmpty && fastest == nil && earliest == nil {
       throw nothingFits(tables, PoolEvaluator(tables))
     }
+    let prefill = zip(tasks, found).filter { $0.0.role == .prefill }.flatMap(\.1.points)
+    let best = refinement.earliest(ranking.best, prefill: prefill, problem)
+    // The front has many rows: of pools that are known exactly by now.
+    let known = prefill.map { refinement[$0] }.filter(\.isExact)
+    let front = ranking.front.map { refinement.earliest($0.1, among: known, problem) }
     return SearchResult(
-      problem: problem, best: ranking.best, front: ranking.front.map(\.1), earliest: earliest,
+      problem: problem, best: best, front: front, earliest: earliest,
       fastest: fastest, evaluations: found.reduce(0) { $0 + $1.evaluations },
       shapes: found.reduce(0) { $0 + $1.shapes }, tables: tables)
   }

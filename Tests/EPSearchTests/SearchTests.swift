@@ -121,6 +121,48 @@ import Testing
     #expect(one.evaluations == four.evaluations)
   }
 
+  /// What an evaluator remembers of one pool must not stand for another: stages are cut by the slots
+  /// of their ranks.
+  @Test func whatWasAskedBeforeDoesNotMatter() throws {
+    var problem = try smallProblem(devices: 8)
+    problem.space.devices = [4, 8]
+    problem.space.pipeline = [2, 4]
+    problem.space.extraSlots = [0, 1, 2]
+    let tables = try SearchTables(problem)
+    let shapes = tables.variants.flatMap { variant in
+      [4, 8].flatMap { tables.shapes(.prefill, devices: $0, variant: variant) }
+    }.filter { $0.mesh.pp > 1 }
+    #expect(Set(shapes.map(\.slotsPerRank)).count > 1)
+    let asked = PoolEvaluator(tables)
+    for shape in shapes {
+      let known = asked.prefillPoint(shape, tokens: 1024, depth: .most)
+      let fresh = PoolEvaluator(tables).prefillPoint(shape, tokens: 1024, depth: .most)
+      #expect(known == fresh, "\(shape)")
+    }
+  }
+
+  /// Where decoding limits a row, no prefill pools of as many devices that read enough give an earlier
+  /// first token.
+  @Test func prefillThatIsAmpleIsEarly() throws {
+    var problem = try smallProblem()
+    problem.outputLength = 2000
+    problem.space.prefillTokens = [2048, 4096, 8192, 16384, 32768]
+    problem.space.sequences = [16, 64, 256]
+    problem.disaggregation = .always
+    let rows = try Search(problem).run().best
+    let all = try BruteForce(problem).deployments(of: problem)
+    #expect(!rows.isEmpty)
+    for row in rows {
+      let devices = (row.prefill?.devices ?? 0) * row.prefillInstances
+      let least = all.filter { other in
+        other.decode == row.decode && other.decodeInstances == row.decodeInstances
+          && (other.prefill?.devices ?? 0) * other.prefillInstances == devices
+          && other.requestRate >= row.requestRate * (1 - 1e-9)
+      }.map(\.timeToFirstToken).min()
+      #expect(row.timeToFirstToken <= (least ?? 0) * (1 + 1e-9))
+    }
+  }
+
   @Test func limitsAreKeptAndFrontsHoldNothingDominated() throws {
     var problem = try smallProblem()
     (problem.timeToFirstToken, problem.timePerToken) = (1, 0.015)

@@ -1,0 +1,44 @@
+internal import EPCost
+internal import EPPlan
+
+extension Refinement {
+  /// The deployments, with prefill by the pools that give the earliest first token of those that fill
+  /// as many devices and read all that decoding asks for.
+  ///
+  /// Throughput does not tell such pools apart where decoding limits it, but users do. Pools that are
+  /// only bounded are worked out for it.
+  mutating func earliest(
+    _ deployments: [Deployment], prefill points: [PoolPoint], _ problem: SearchProblem
+  ) -> [Deployment] {
+    while true {
+      let hastened = deployments.map { earliest($0, among: points, problem) }
+      let open = Set(hastened.compactMap(\.prefill).filter { !$0.isExact })
+      if open.isEmpty { return hastened }
+      // A set's order is not that of the next run; what is worked out does not depend on it.
+      work(out: Array(open))
+    }
+  }
+
+  /// The same for one deployment; a pool that is only bounded stands there at its best.
+  func earliest(
+    _ deployment: Deployment, among points: [PoolPoint], _ problem: SearchProblem
+  ) -> Deployment {
+    guard let own = deployment.prefill else { return deployment }
+    let builder = DeploymentBuilder(
+      problem: problem, transferSeconds: deployment.transferSeconds)
+    let (devices, variant) = (
+      own.devices * deployment.prefillInstances, tables.variant(own.shape)
+    )
+    var best = deployment
+    for point in points
+    where devices % point.devices == 0 && tables.variant(point.shape) == variant {
+      let made = builder.deployment(
+        self[point], devices / point.devices, deployment.decode, deployment.decodeInstances)
+      guard let made, made.requestRate >= deployment.requestRate * (1 - 1e-9),
+        made.timeToFirstToken < best.timeToFirstToken
+      else { continue }
+      best = made
+    }
+    return best
+  }
+}
