@@ -26,7 +26,7 @@ extension Compiler {
     var steps: [Int: Double] = [:]
     for index in compilation.pools.indices {
       let isPipeline = compilation.pools[index].pipeline != nil
-      if let choice = OverlapDecision(compilation, pool: index) {
+      if let choice = try OverlapDecision(compilation, pool: index) {
         steps[index] = choice.plan.step
         compilation.apply(choice.plan, toPool: index)
         compilation.decisions.append(choice.sentence)
@@ -131,7 +131,7 @@ struct OverlapDecision {
   private let wish: CompileRequest.Overlap
 
   /// Nil where nothing of the pool's layers communicates.
-  init?(_ compilation: Compilation, pool index: Int) {
+  init?(_ compilation: Compilation, pool index: Int) throws(Diagnostics) {
     let pool = compilation.pools[index]
     let isExchanging = pool.functions.contains { $0.streams.contains(.communication) }
     if compilation.wish(ofPool: index) == .none { return nil }
@@ -139,7 +139,7 @@ struct OverlapDecision {
     self.pool = pool
     role = pool.role
     wish = compilation.wish(ofPool: index)
-    guard let estimator = try? compilation.estimator(ofPool: index) else { return nil }
+    let estimator = try compilation.estimator(ofPool: index)
     let open = estimator.overlapPlans(wish, cuts: !compilation.program.routesWithCapacity)
     var candidates = open
     if candidates.first?.overlaps ?? true { candidates.insert(estimator.serialPlan(), at: 0) }

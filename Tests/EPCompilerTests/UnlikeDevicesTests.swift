@@ -83,8 +83,9 @@ import Testing
     let layers = plain.pools[0].placements.flatMap(\.layers).count
     let experts = plain.pools[0].placements[0].experts
     let rows = (0..<layers).map { _ in (0..<experts).map { $0 < 3 ? 1.0 : 100.0 } }
+    let loads = try ExpertLoads(rows: rows)
     let plan = try compile(unlike) { request in
-      if let loads = try? ExpertLoads(rows: rows) { request.loads = .measured(loads) }
+      request.loads = .measured(loads)
       request.drafts = 0
     }
     // The three that nobody asks for are where they cost least.
