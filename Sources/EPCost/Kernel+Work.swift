@@ -119,7 +119,7 @@ extension Kernel {
 
 extension Kernel.Exchange {
   /// The ranks a token goes to when its copies fall on random ranks.
-  private var ranksVisited: Double {
+  var ranksVisited: Double {
     ranks * (1 - pow(1 - 1 / max(ranks, 1), copies))
   }
 

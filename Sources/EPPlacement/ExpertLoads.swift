@@ -41,6 +41,25 @@ public struct ExpertLoads: Hashable, Sendable {
     layers.firstIndex(of: layer).map { rows[$0] }
   }
 
+  /// The same loads with no expert above a token in each of `topK`: a token chooses it once. What is over goes
+  /// to the others in proportion.
+  public func feasible(topK: Int) -> ExpertLoads {
+    var loads = self
+    for layer in rows.indices {
+      let most = rows[layer].reduce(0, +) / Double(max(topK, 1))
+      // Each round caps another expert, or is the last.
+      while loads.rows[layer].contains(where: { $0 > most * 1.000_001 }) {
+        let row = loads.rows[layer]
+        let full = row.filter { $0 >= most }
+        let rest = row.reduce(0) { $0 + ($1 < most ? $1 : 0) }
+        if rest <= 0 { break }
+        let factor = (most * Double(topK - full.count)) / rest
+        loads.rows[layer] = row.map { $0 >= most ? most : $0 * factor }
+      }
+    }
+    return loads
+  }
+
   /// The loads of all layers together, for one placement that serves them all.
   public var sum: [Double] {
     var sum = Array(repeating: 0.0, count: experts)

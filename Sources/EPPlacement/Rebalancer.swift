@@ -35,7 +35,7 @@ public struct Rebalancer: Sendable {
 
   /// Makes a rebalancer.
   public init(
-    shape: PlacementShape, drift: Double = 0.1, sharpness: Double = 25, sharing: Sharing = .even
+    shape: PlacementShape, drift: Double = 0.1, sharpness: Double = 12, sharing: Sharing = .even
   ) {
     self.shape = shape
     self.sharing = sharing
@@ -89,7 +89,7 @@ public struct Rebalancer: Sendable {
     var points = [point(search)]
     // Every step lowers the risk, so this ends; the factor bounds steps without further copies.
     for _ in 0..<(4 * budget + 8) {
-      guard let move = search.bestMove(budget: budget, width: 4) else { break }
+      guard let move = search.bestMove(budget: budget, width: 12) else { break }
       search.apply(move)
       while let last = points.last, last.copies >= search.copies, points.count > 1 {
         points.removeLast()

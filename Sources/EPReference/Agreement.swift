@@ -10,6 +10,10 @@ public struct Agreement: Hashable, Sendable {
   public var maxAbsoluteError = 0.0
   /// The largest Kullback-Leibler divergence of a row from the reference's.
   public var divergence = 0.0
+  /// The sum of the squares of all differences.
+  private var difference = 0.0
+  /// The sum of the squares of the reference's logits.
+  private var magnitude = 0.0
   /// Rows compared.
   public var rows = 0
   /// Rows whose most likely token is the reference's.
@@ -18,6 +22,10 @@ public struct Agreement: Hashable, Sendable {
   /// Nothing compared yet.
   public init() {}
 
+  /// The root mean square of all differences, as a share of that of the reference's logits; 0 where nothing
+  /// was compared.
+  public var relativeError: Double { difference == 0 ? 0 : (difference / magnitude).squareRoot() }
+
   /// The share of rows whose most likely token is the reference's.
   public var topOne: Double { rows == 0 ? 1 : Double(sameTop) / Double(rows) }
 
@@ -25,6 +33,7 @@ public struct Agreement: Hashable, Sendable {
   public mutating func compare(_ logits: [Float], with reference: [Float], width: Int) {
     guard logits.count == reference.count, width > 0 else {
       maxAbsoluteError = .infinity
+      difference = .infinity
       return
     }
     for start in stride(from: 0, to: logits.count, by: width) {
@@ -32,6 +41,8 @@ public struct Agreement: Hashable, Sendable {
       let other = reference[start..<(start + width)].map(Double.init)
       for (a, b) in zip(own, other) {
         let error = abs(a - b)
+        difference += error.isNaN ? .infinity : error * error
+        magnitude += b * b
         maxAbsoluteError = error.isNaN ? .infinity : max(maxAbsoluteError, error)
       }
       let (p, q) = (Agreement.logSoftmax(other), Agreement.logSoftmax(own))

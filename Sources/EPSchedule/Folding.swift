@@ -97,6 +97,13 @@ struct Folding {
       whole, starts: starts(of: folded, period: period), period: period * count, atLeast: least)
   }
 
+  /// The starts of one micro-batch's jobs.
+  func starts(ofTurn turn: Int, in starts: [Int]) -> [Int] {
+    var own = Array(repeating: 0, count: body.jobs.count)
+    for (job, place) in like.enumerated() where place.turn == turn { own[place.job] = starts[job] }
+    return own
+  }
+
   /// Starts of all jobs, from those of each micro-batch.
   func starts(ofEach turns: [[Int]]) -> [Int] { like.map { turns[$0.turn][$0.job] } }
 

@@ -57,7 +57,24 @@ public struct LoopSolver: Sendable {
     if !best.isNear { raise(body, &best) }
     if !best.isNear { cross(body, folding, &best, &work) }
     guard ordersAlike && !best.isNear else { return }
-    let ordered = folding.ordered(body, by: folded.starts)
+    run(body, folding, inOrderOf: folded.starts, &best, &work, effort)
+    if best.isNear { return }
+    // Each order of a micro-batch in a schedule in which they need not be alike.
+    var free = best
+    solveFreely(body, &free, &work, work + effort)
+    best.proven = max(best.proven, free.proven)
+    for turn in 0..<folding.count where free.period < best.period && !best.isNear {
+      let own = folding.starts(ofTurn: turn, in: free.starts)
+      run(body, folding, inOrderOf: own, &best, &work, work + effort)
+    }
+  }
+
+  /// Seeks schedules in which all micro-batches run in an order that one of them has.
+  private func run(
+    _ body: LoopBody, _ folding: Folding, inOrderOf starts: [Int], _ best: inout Incumbent,
+    _ work: inout Int, _ limit: Int
+  ) {
+    let ordered = folding.ordered(body, by: starts)
     for rule in GreedySimulation.Rule.allCases {
       simulate(ordered, rule, &best)
       if let free = GreedySimulation.run(body, rule), free.period < best.period,
@@ -68,7 +85,7 @@ public struct LoopSolver: Sendable {
     }
     // What holds for one order of jobs holds for no other.
     let proven = best.proven
-    refine(ordered, &best, &work, effort)
+    refine(ordered, &best, &work, limit)
     best.proven = proven
   }
 

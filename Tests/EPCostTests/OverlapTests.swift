@@ -39,12 +39,12 @@ import Testing
   }
 
   /// Attention is short here, so that the way through one micro-batch is nearly as long as what two
-  /// compute: 2.37 % are left between what is found and what is refuted.
+  /// compute: orders that a micro-batch takes where they may differ come nearest, for both.
   @Test func shortContextsComeNearTheBound() throws {
     let plan = try plan(.decode, ep: 128, batch: 256, context: 2000, overlap: .microBatches(2))
     let schedule = try #require(mixture(of: plan))
     #expect(schedule.exposed < 0.15)
-    #expect(schedule.gap <= 0.024, "\(schedule.gap)")
+    #expect(schedule.gap <= 0.001, "\(schedule.gap)")
   }
 
   @Test func smallBatchesDecodeInOne() throws {

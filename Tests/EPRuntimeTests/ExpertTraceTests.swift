@@ -33,16 +33,16 @@ import Testing
       Array((0..<experts).shuffled(using: &random).prefix(Int.random(in: 1...3, using: &random)))
     }
     var trace = ExpertTrace()
-    for step in steps { trace.add(first: 7, slots: step, bytes: 10) }
+    for step in steps { trace.add(first: 7, slots: step, held: 10, read: 6) }
     let best = trace.leastReads(capacity: 10 * capacity + Int.random(in: 0...9, using: &random))
-    #expect(best == 10 * fewest(steps, experts: experts, capacity: capacity))
+    #expect(best == 6 * fewest(steps, experts: experts, capacity: capacity))
   }
 
   @Test func whatIsTooLongIsCut() {
     var trace = ExpertTrace()
-    trace.add(first: 0, slots: [1], bytes: 5)
+    trace.add(first: 0, slots: [1], held: 5, read: 5)
     #expect(!trace.isCut && trace.leastReads(capacity: 0) == 5)
-    trace.add(first: 0, slots: Array(repeating: 0, count: ExpertTrace.limit), bytes: 5)
+    trace.add(first: 0, slots: Array(repeating: 0, count: ExpertTrace.limit), held: 5, read: 5)
     #expect(trace.isCut)
   }
 }

@@ -1,3 +1,4 @@
+import EPBackendCPU
 import EPIR
 import EPReference
 import Glibc
@@ -29,6 +30,24 @@ let fixtures = String(#filePath.dropLast("ReferenceSuiteTests.swift".count)) + "
     let row = try ReferenceSuite.speculate(reference, mesh: mesh, count: 3)
     #expect(row.tokensEqual && row.draftsEqual)
     #expect(row.drafted > 0)
+  }
+
+  /// Rounded weights move logits by no more than is stated, and by no less than a part of that.
+  @Test(arguments: [WeightFormat.bf16, .int8])
+  func roundedWeightsStayWithinTheirBounds(weights: WeightFormat) {
+    let reference = ReferenceCase(folder: fixtures + "/deepseek_v3/bf16", name: "deepseek_v3")
+    let row = ReferenceSuite.run(reference, mesh: Mesh(dp: 2, ep: 2), weights: weights)
+    #expect(row.passes && row.settled.rows > 8, "\(ReferenceSuite.table([row]))")
+    #expect(row.settled.relativeError > row.bound / 20, "\(ReferenceSuite.table([row]))")
+    #expect(row.settled.rows < row.logits.rows || row.routing == 1)
+  }
+
+  @Test func coarserWeightsAreOutOfTheBoundsOfFinerOnes() {
+    let reference = ReferenceCase(folder: fixtures + "/deepseek_v3/bf16", name: "deepseek_v3")
+    var row = ReferenceSuite.run(reference, mesh: Mesh(), weights: .mxfp4)
+    #expect(row.passes && row.settled.rows > 0, "\(ReferenceSuite.table([row]))")
+    row.bound = 0.065
+    #expect(!row.passes, "\(ReferenceSuite.table([row]))")
   }
 
   @Test func bothFixturesAreThere() {

@@ -12,6 +12,23 @@ import Testing
     }
   }
 
+  /// Two micro-batches of which one takes as many times as long.
+  @Test(arguments: [2, 3])
+  func theLargerOfTwoMicroBatchesBoundsBoth(ratio: Int) throws {
+    var numbers = SeededNumbers(11)
+    var isTight = 0
+    for _ in 0..<24 {
+      let stages = (0..<3).map { _ in Int.random(in: 1...2, using: &numbers) }
+      let body = LoopBody.layers(stages, batches: 2, ratios: [1, ratio])
+      let bounds = try #require(body.bounds)
+      #expect(bounds.recurrence == ratio * stages.reduce(0, +))
+      let best = try #require(BruteForce(body: body).shortestPeriod(atMost: body.serial))
+      #expect(best >= bounds.period)
+      if best == bounds.period { isTight += 1 }
+    }
+    #expect(isTight >= 12, "\(isTight)")
+  }
+
   /// What runs between a fork and a join on one stream runs one after the other, though no way
   /// through the layer has more than one of them.
   @Test func jobsBetweenTwoOthersAddUp() throws {

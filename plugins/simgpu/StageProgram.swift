@@ -103,6 +103,11 @@ struct StageProgram {
       guard let shape = DispatchShape(pool.functions[function].function),
         let placement = pool.placement(function: function, layer: layer)
       else { break }
+      let exchange = lists[list].exchanges.first
+      let forwarded = exchange.flatMap {
+        $0.exchange.isLowLatency
+          ? nil : estimator.forwardedTraffic($0.exchange, placement, layer: layer)
+      }
       for batch in batches {
         call.routings.append(routings.count)
         listOfRouting.append(list)
@@ -112,7 +117,7 @@ struct StageProgram {
             mesh: pool.mesh,
             tokens: tokens * (batch + 1) / pool.microBatches - tokens * batch / pool.microBatches,
             source: source,
-            loads: estimator.loads?.row(ofLayer: layer), exchange: lists[list].exchanges.first,
+            loads: estimator.loads?.row(ofLayer: layer), traffic: forwarded, exchange: exchange,
             keepsPairs: keepsTraffic))
       }
     }

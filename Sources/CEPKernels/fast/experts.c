@@ -62,7 +62,7 @@ static size_t room_bytes(const run *run) {
 static void prepare(const epc_product *product, const float *x, const int32_t *sources, size_t rows,
                     const room *room, char *prepared) {
   const size_t in = product->in;
-  if (product->has_tiles) {
+  if (epc_is_in_tiles(product, rows)) {
     for (size_t r = 0; r < rows; r++) {
       const ptrdiff_t away = sources == NULL ? 0 : sources[r] - (ptrdiff_t)r;
       epc_prepare_tiles(product->format, x + away * (ptrdiff_t)in, in, NULL, in, rows, r, r + 1,

@@ -72,7 +72,9 @@ static size_t cut(const run *run) {
   for (size_t g = 0; g < l->groups; g++) {
     const size_t end = group_end(run, g);
     for (size_t first = group_start(l, g); first < end;) {
-      const size_t next = run->product.has_tiles && end - first > CHUNK ? first + CHUNK : end;
+      // None of a few rows, which would be multiplied without tiles.
+      const bool is_cut = run->product.has_tiles && end - first > CHUNK + EPC_FEW_ROWS;
+      const size_t next = is_cut ? first + CHUNK : end;
       run->chunks[count++] = (chunk){(uint32_t)g, (uint32_t)first, (uint32_t)next};
       first = next;
     }
@@ -109,7 +111,7 @@ static void prepare(void *context, size_t index, size_t worker) {
     const size_t blocks = epc_row_blocks(rows);
     const size_t first = from > before ? from - before : 0;
     const size_t end = to - before < blocks ? to - before : blocks;
-    if (first < end && run->product.has_tiles) {
+    if (first < end && epc_is_in_tiles(&run->product, rows)) {
       epc_prepare_tiles(l->format, x + start * x_stride, x_stride, x_index, l->in, rows,
                         rows * first / blocks, rows * end / blocks,
                         prepared + start * run->row_bytes);

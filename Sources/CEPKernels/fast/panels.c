@@ -37,9 +37,11 @@ static void multiply_bf16(const epc_panel *p) {
   }
 }
 
+static bool is_in_tiles(const epc_panel *p) { return epc_is_in_tiles(p->product, p->block.rows); }
+
 static bool has_few_rows(const epc_panel *p) {
   // A tile of rows reads weights once, from one end to the other.
-  return p->block.rows <= (p->product->has_tiles ? 16 : 2 * EPC_ROWS);
+  return p->block.rows <= (is_in_tiles(p) ? 16 : 2 * EPC_ROWS);
 }
 
 /// Floats or bf16: blocks of inputs that stay in the caches, and for each the panels.
@@ -117,6 +119,10 @@ static void multiply_groups(epc_panel *p) {
     p->block.scales = (const float *)group;
     p->block.next = (const char *)group + (has_few_rows(p) ? AHEAD : bytes);
     p->block.next_lines = (bytes + LINE - 1) / LINE;
+    // Kernels ask for as many lines as there are elements, not for those of the scales.
+    for (size_t l = 0; l < 4 && has_few_rows(p); l++) {
+      __builtin_prefetch(p->block.next + bytes - LINE * (l + 1), 0, 3);
+    }
     if (format == EPC_FORMAT_INT8) {
       p->block.weights = group + 4 * p->width;
       p->block.offset = bytes_of_inputs(format, g * EPC_GROUP);
@@ -152,7 +158,7 @@ void epc_panels_multiply(epc_panel *panels, size_t count) {
     return;
   }
   for (size_t i = 0; i < count; i++) {
-    if (panels->product->has_tiles) {
+    if (is_in_tiles(panels + i)) {
       multiply_groups_in_tiles(panels + i);
     } else {
       multiply_groups(panels + i);

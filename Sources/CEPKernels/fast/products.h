@@ -7,7 +7,7 @@
 /// What all panels of matrices with the same inputs share.
 typedef struct {
   const epc_kernels *kernels;
-  /// Whether rows are prepared as tiles, by `epc_prepare_tiles`.
+  /// Whether rows that are not few are prepared as tiles, by `epc_prepare_tiles`.
   bool has_tiles;
   epc_format format;
   size_t in;
@@ -16,6 +16,14 @@ typedef struct {
 } epc_product;
 
 epc_product epc_product_of(epc_level level, epc_format format, size_t in);
+
+/// Rows that bytes meet without tiles, which is less work and comes out the same.
+enum { EPC_FEW_ROWS = 2 };
+
+/// Whether so many rows, together in a product, are prepared and multiplied as tiles.
+static inline bool epc_is_in_tiles(const epc_product *product, size_t rows) {
+  return product->has_tiles && (product->format != EPC_FORMAT_INT8 || rows > EPC_FEW_ROWS);
+}
 
 /// A panel, and the block of it that is multiplied next.
 typedef struct {

@@ -96,11 +96,31 @@ ALWAYS void tile_bytes(int rows, int vectors, int lines, const tile *t) {
   memset(sums, 0, sizeof(sums));
   const uint32_t *x = (const uint32_t *)t->rows;
   const size_t words = t->steps * (size_t)rows;
-  add_products(rows, vectors, lines, t, x, sums);
+#ifdef HAS_DOT_PRODUCTS
+  // Registers hold the sums of both digits.
+  const bool is_once = rows <= 2;
+#else
+  const bool is_once = false;
+#endif
+  bits low[EPC_ROWS * 4];
+  if (is_once) {
+#ifdef HAS_DOT_PRODUCTS
+    memset(low, 0, sizeof(low));
+    add_both_products(rows, vectors, lines, t, x, words, sums, low);
+#endif
+  } else {
+    add_products(rows, vectors, lines, t, x, sums);
+  }
   UNROLL for (int r = 0; r < rows; r++) {
     UNROLL for (int v = 0; v < vectors; v++) sums[r * 4 + v] <<= 8;
   }
-  add_products(rows, vectors, 0, t, x + words, sums);
+  if (is_once) {
+    UNROLL for (int r = 0; r < rows; r++) {
+      UNROLL for (int v = 0; v < vectors; v++) sums[r * 4 + v] += low[r * 4 + v];
+    }
+  } else {
+    add_products(rows, vectors, 0, t, x + words, sums);
+  }
   const float *scales = (const float *)(x + 2 * words);
   const uint32_t *surplus = x + 2 * words + rows;
   UNROLL for (int v = 0; v < vectors; v++) {

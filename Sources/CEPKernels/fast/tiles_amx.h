@@ -72,8 +72,8 @@ INLINED void expand_fp8_tile(const uint8_t *fours, size_t stride, size_t ahead, 
   }
 }
 
-/// 32 inputs of 16 outputs of EPC_FORMAT_MXFP4 as a tile, times their scale.
-INLINED void expand_mxfp4_tile(const uint8_t *eights, size_t stride, size_t ahead,
+/// 32 inputs of 16 outputs of EPC_FORMAT_MXFP4 as a tile, times their scale unless sums are scaled.
+INLINED void expand_mxfp4_tile(const uint8_t *eights, size_t stride, size_t ahead, bool is_scaled,
                                const uint8_t *codes, uint8_t *tile) {
   // Bit 4 of an index is the next number's: the table is there twice.
   static const uint16_t twice[32] = {
@@ -95,8 +95,9 @@ INLINED void expand_mxfp4_tile(const uint8_t *eights, size_t stride, size_t ahea
     for (size_t p = 0; p < 4; p++) {
       const __m512i number = _mm512_permutexvar_epi16(index, table);
       const __mmask32 is_not_zero = _mm512_test_epi16_mask(index, size);
-      _mm512_store_si512(tile + (4 * i + p) * LINE,
-                         _mm512_mask_add_epi16(number, is_not_zero, number, powers));
+      _mm512_store_si512(
+          tile + (4 * i + p) * LINE,
+          is_scaled ? number : _mm512_mask_add_epi16(number, is_not_zero, number, powers));
       index = _mm512_srli_epi16(index, 4);
     }
   }
@@ -104,8 +105,8 @@ INLINED void expand_mxfp4_tile(const uint8_t *eights, size_t stride, size_t ahea
 
 /// The tile of weights of 16 outputs from `vector` on and of 32 inputs from `k` on, of a block whose
 /// weights begin with a group.
-INLINED void expand_tile(epc_format format, const epc_block *b, size_t k, size_t vector,
-                         uint8_t *tile) {
+INLINED void expand_tile(epc_format format, bool is_scaled, const epc_block *b, size_t k,
+                         size_t vector, uint8_t *tile) {
   const size_t width = b->stride;
   const size_t bytes = epc_group_bytes(format, width);
   const uint8_t *group = (const uint8_t *)b->weights + k / EPC_GROUP * bytes;
@@ -118,8 +119,8 @@ INLINED void expand_tile(epc_format format, const epc_block *b, size_t k, size_t
     expand_fp8_tile(fours + LINE * vector, 4 * width, ahead, tile);
   } else {
     const uint8_t *eights = group + 4 * width + step * (TILE_INPUTS / 8) * 4 * width;
-    expand_mxfp4_tile(eights + LINE * vector, 4 * width, ahead, group + step * width + 16 * vector,
-                      tile);
+    expand_mxfp4_tile(eights + LINE * vector, 4 * width, ahead, is_scaled,
+                      group + step * width + 16 * vector, tile);
   }
 }
 

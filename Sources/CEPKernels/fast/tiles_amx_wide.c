@@ -3,6 +3,9 @@
 #if defined(__x86_64__)
 #include "tiles_amx.h"
 
+/// Rows whose sums take less work to scale than weights of EPC_FORMAT_MXFP4.
+enum { SCALED_ROWS = 4 };
+
 /// bf16, multiplied where it lies.
 TILES static void multiply_bf16(const epc_block *b, float *sums, size_t bytes) {
   const char *x = rows_at(b, 0, b->rows);
@@ -45,9 +48,10 @@ TILES static void multiply_bf16(const epc_block *b, float *sums, size_t bytes) {
   _tile_stored(3, sums + 48, bytes);
 }
 
-/// 32 inputs as four tiles.
-INLINED void expand_step(epc_format format, const epc_block *b, size_t k, uint8_t *tiles) {
-  for (size_t v = 0; v < 4; v++) expand_tile(format, b, k, v, tiles + v * TILE_BYTES);
+/// 32 inputs as four tiles; of MXFP4 without their scales where sums are scaled.
+INLINED void expand_step(epc_format format, bool is_scaled, const epc_block *b, size_t k,
+                         uint8_t *tiles) {
+  for (size_t v = 0; v < 4; v++) expand_tile(format, is_scaled, b, k, v, tiles + v * TILE_BYTES);
 }
 
 INLINED void multiply_step(const char *x, const uint8_t *tiles) {
@@ -62,12 +66,21 @@ INLINED void multiply_step(const char *x, const uint8_t *tiles) {
   _tile_dpbf16ps(3, 4, 5);
 }
 
-/// Adds the sums of a group, each times its scale.
-INLINED void add_scaled(const epc_block *b, size_t group, const float *made, float *all) {
-  const float *scales =
-      (const float *)((const char *)b->weights + group * epc_group_bytes(EPC_FORMAT_FP8, EPC_PANEL));
+/// The scales of 16 outputs in the group of an input.
+INLINED __m512 scale_at(epc_format format, const epc_block *b, size_t k, size_t vector) {
+  const char *group =
+      (const char *)b->weights + k / EPC_GROUP * epc_group_bytes(format, EPC_PANEL);
+  if (format == EPC_FORMAT_FP8) return _mm512_loadu_ps(group + LINE * vector);
+  const char *codes = group + k % EPC_GROUP / EPC_MICRO_GROUP * EPC_PANEL + 16 * vector;
+  const __m512i exponents = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)codes));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(exponents, 23));
+}
+
+/// Adds the sums of the inputs from `k` on, each times its scale.
+INLINED void add_scaled(epc_format format, const epc_block *b, size_t k, const float *made,
+                        float *all) {
   for (size_t v = 0; v < 4; v++) {
-    const __m512 scale = _mm512_loadu_ps(scales + 16 * v);
+    const __m512 scale = scale_at(format, b, k, v);
     for (size_t r = 0; r < b->rows; r++) {
       float *at = all + r * EPC_PANEL + 16 * v;
       const __m512 now = _mm512_load_ps(made + r * EPC_PANEL + 16 * v);
@@ -76,14 +89,18 @@ INLINED void add_scaled(const epc_block *b, size_t group, const float *made, flo
   }
 }
 
-/// While a step is multiplied the next is expanded, and while a group is the former is scaled.
-INLINED void multiply_expanded(epc_format format, const epc_block *b) {
+/// While a step is multiplied the next is expanded, and while the inputs of a scale are, sums of the former
+/// ones are scaled. Scales of MXFP4 are powers of two: they may as well be in the weights, which is less
+/// work for more rows, and the sums are the same.
+INLINED void multiply_expanded(epc_format format, bool is_scaled, const epc_block *b) {
   _Alignas(64) uint8_t tiles[2][4 * TILE_BYTES];
   _Alignas(64) float made[2][TILE_ROWS * EPC_PANEL];
   _Alignas(64) float all[TILE_ROWS * EPC_PANEL];
   const size_t bytes = EPC_PANEL * sizeof(float);
   const char *x = rows_at(b, 0, b->rows);
-  const size_t groups = b->inputs / EPC_GROUP;
+  const size_t together = format == EPC_FORMAT_FP8 ? EPC_GROUP
+                          : is_scaled              ? EPC_MICRO_GROUP
+                                                   : b->inputs;
   for (size_t r = 0; r < b->rows; r++) {
     float *to = all + r * EPC_PANEL;
     if (b->is_first) {
@@ -92,38 +109,38 @@ INLINED void multiply_expanded(epc_format format, const epc_block *b) {
       memcpy(to, b->sums + r * b->sums_stride, bytes);
     }
   }
-  if (format != EPC_FORMAT_FP8) {
+  if (!is_scaled) {
     _tile_loadd(0, all, bytes);
     _tile_loadd(1, all + 16, bytes);
     _tile_loadd(2, all + 32, bytes);
     _tile_loadd(3, all + 48, bytes);
   }
-  expand_step(format, b, 0, tiles[0]);
-  for (size_t g = 0; g < groups; g++) {
-    if (format == EPC_FORMAT_FP8) {
+  expand_step(format, is_scaled, b, 0, tiles[0]);
+  size_t parity = 0;
+  for (size_t from = 0, step = 0; from < b->inputs; from += together, parity ^= 1) {
+    if (is_scaled) {
       _tile_zero(0);
       _tile_zero(1);
       _tile_zero(2);
       _tile_zero(3);
     }
-    for (size_t s = 0; s < EPC_GROUP / TILE_INPUTS; s++) {
-      const size_t k = g * EPC_GROUP + s * TILE_INPUTS;
+    for (size_t k = from; k < from + together; k += TILE_INPUTS, step ^= 1) {
       if (k + TILE_INPUTS < b->inputs) {
-        expand_step(format, b, k + TILE_INPUTS, tiles[(s + 1) % 2]);
+        expand_step(format, is_scaled, b, k + TILE_INPUTS, tiles[step ^ 1]);
       }
-      multiply_step(x, tiles[s % 2]);
+      multiply_step(x, tiles[step]);
       x += b->rows * LINE;
     }
-    if (format != EPC_FORMAT_FP8) continue;
-    float *now = made[g % 2];
+    if (!is_scaled) continue;
+    float *now = made[parity];
     _tile_stored(0, now, bytes);
     _tile_stored(1, now + 16, bytes);
     _tile_stored(2, now + 32, bytes);
     _tile_stored(3, now + 48, bytes);
-    if (g > 0) add_scaled(b, g - 1, made[(g - 1) % 2], all);
+    if (from > 0) add_scaled(format, b, from - together, made[parity ^ 1], all);
   }
-  if (format == EPC_FORMAT_FP8) {
-    add_scaled(b, groups - 1, made[(groups - 1) % 2], all);
+  if (is_scaled) {
+    add_scaled(format, b, b->inputs - together, made[parity ^ 1], all);
   } else {
     _tile_stored(0, all, bytes);
     _tile_stored(1, all + 16, bytes);
@@ -140,9 +157,11 @@ TILES void epc_multiply_tiles_wide(epc_format format, const epc_block *b) {
   if (format == EPC_FORMAT_BF16) {
     multiply_bf16(b, b->sums, b->sums_stride * sizeof(float));
   } else if (format == EPC_FORMAT_FP8) {
-    multiply_expanded(EPC_FORMAT_FP8, b);
+    multiply_expanded(EPC_FORMAT_FP8, true, b);
+  } else if (b->rows <= SCALED_ROWS) {
+    multiply_expanded(EPC_FORMAT_MXFP4, true, b);
   } else {
-    multiply_expanded(EPC_FORMAT_MXFP4, b);
+    multiply_expanded(EPC_FORMAT_MXFP4, false, b);
   }
   _tile_release();
 }

@@ -62,6 +62,28 @@ ALWAYS void add_products(int rows, int vectors, int lines, const tile *t, const 
   }
 }
 
+/// The same of both digits, which are `words` words apart: weights are read once.
+ALWAYS void add_both_products(int rows, int vectors, int lines, const tile *t, const uint32_t *x,
+                              size_t words, bits *high, bits *low) {
+  const uint32_t *w = (const uint32_t *)t->weights;
+  for (size_t k = 0; k < t->steps; k++) {
+    prefetch(t, lines, k);
+    __m512i fours[4];
+    UNROLL for (int v = 0; v < vectors; v++) fours[v] = _mm512_loadu_si512(w + 16 * v);
+    UNROLL for (int r = 0; r < rows; r++) {
+      const __m512i first = _mm512_set1_epi32((int32_t)x[r]);
+      const __m512i second = _mm512_set1_epi32((int32_t)x[words + (size_t)r]);
+      UNROLL for (int v = 0; v < vectors; v++) {
+        const int at = r * 4 + v;
+        high[at] = (bits)_mm512_dpbusd_epi32((__m512i)high[at], fours[v], first);
+        low[at] = (bits)_mm512_dpbusd_epi32((__m512i)low[at], fours[v], second);
+      }
+    }
+    x += rows;
+    w += t->stride;
+  }
+}
+
 /// Low halves of bytes make a word, high ones the next; see `epc_fp4_byte`.
 static void expand_mxfp4(const uint8_t *group, size_t vectors, uint32_t *fours) {
   const __m512i twice = _mm512_broadcast_i32x4(

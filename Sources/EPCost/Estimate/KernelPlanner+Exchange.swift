@@ -17,14 +17,20 @@ extension KernelPlanner {
       let visited = estimator.nodesVisited(
         placement, layer: layer, nodes: (mesh.ep + node - 1) / node, topK: planned.copies,
         experts: planned.experts, route: planned.route)
-      let exchange = Kernel.Exchange(
+      var exchange = Kernel.Exchange(
         isCombine: isCombine, isLowLatency: isLowLatency, ranks: Double(mesh.ep),
         node: Double(node), rows: own, copies: Double(planned.copies),
         nodesVisited: visited,
         rowBytes: Kernel.Exchange.rowBytes(hidden: hidden, format: format), format: format,
         imbalance: imbalance)
+      var waited = exchange
+      if !isLowLatency, let traffic = estimator.forwardedTraffic(exchange, placement, layer: layer)
+      {
+        exchange.imbalance = traffic.max() ?? 1
+        waited.imbalance = 1
+      }
       add(index, isCombine ? .combine : .dispatch, .exchange(exchange))
-      if !isLowLatency { addBarrier(before: isCombine) }
+      if !isLowLatency { addBarrier(before: waited) }
     }
     // Normal kernels leave rows in the order they came: one more kernel sorts them by expert, and
     // one adds them up again.
@@ -36,21 +42,25 @@ extension KernelPlanner {
     }
   }
 
-  /// The wait for the slowest peer: a share of the exchange that was just added.
-  private mutating func addBarrier(before isCombine: Bool) {
+  /// The wait for the slowest peer: a share of the exchange that was just added. Where loads are given, of one
+  /// under even routing, since what peers take longer is in their kernels; a balance that is assumed has
+  /// no other place to show.
+  private mutating func addBarrier(before exchange: Kernel.Exchange) {
     let assumptions = estimator.model.assumptions
-    let share = isCombine ? assumptions.combineBarrier : assumptions.dispatchBarrier
-    if times != nil {
+    let share = exchange.isCombine ? assumptions.combineBarrier : assumptions.dispatchBarrier
+    let kernel = Kernel.exchange(exchange)
+    if let times {
       guard var barrier = timed.last else { return }
       barrier.part = .barrier
-      barrier.seconds *= share
+      barrier.seconds = times.seconds(of: kernel, on: estimator.model) * share
       timed.append(barrier)
       return
     }
     guard var barrier = estimates.last else { return }
     barrier.name += " barrier"
     barrier.part = .barrier
-    barrier.time = barrier.time.scaled(by: share)
+    barrier.kernel = kernel
+    barrier.time = estimator.model.time(of: kernel).scaled(by: share)
     barrier.time.provenance = .derived
     barrier.time.source = "waits in DeepSeek's prefill profile"
     (barrier.floor, barrier.bytes, barrier.bound) = (0, 0, .latency)

@@ -4,13 +4,21 @@ public import EPPlan
 internal import Glibc
 
 extension LoadSource {
-  /// The loads of a pool's layers with experts, MTP depths left out.
+  /// The loads of a pool's layers with experts, MTP depths left out; as far as tokens that choose different
+  /// experts can make them.
   public func loads(of pool: Pool) throws(PlacementError) -> ExpertLoads {
     let drafts = Set(pool.drafts.flatMap(\.layers))
     let placements = pool.placements.filter { !drafts.isSuperset(of: $0.layers) }
     let layers = Set(placements.flatMap(\.layers)).subtracting(drafts).sorted()
     let modelLayers = Set(pool.stages.joined().flatMap(\.layers)).subtracting(drafts).count
-    return try loads(layers: layers, of: modelLayers, experts: placements.first?.experts ?? 1)
+    let made = try loads(
+      layers: layers, of: modelLayers, experts: placements.first?.experts ?? 1)
+    let function = placements.first.map { pool.functions[$0.function].function }
+    let dispatch = function?.operations.first { $0.kind == .dispatch }
+    guard case .value(let indices)? = dispatch?.operand("indices"), let function else {
+      return made
+    }
+    return made.feasible(topK: function.values[indices].elementsPerRow)
   }
 }
 

@@ -58,6 +58,28 @@ extension StepEstimator {
     } catch { return nil }
   }
 
+  /// How much more than under even routing the busiest link into each expert rank carries where normal kernels send
+  /// a token to each node once and pass it on to each rank once; nil where the layer's loads are not given.
+  public func forwardedTraffic(
+    _ exchange: Kernel.Exchange, _ placement: ExpertPlacement?, layer: Int
+  ) -> [Double]? {
+    guard let placement, let loads = self.loads?.row(ofLayer: layer) else { return nil }
+    var even = exchange
+    even.imbalance = 1
+    let work = Kernel.exchange(even).work(on: model.hardware)
+    if work.floor <= 0 { return nil }
+    let route = pool.functions[placement.function].function.operations.first { $0.kind == .route }
+    let chances = RoutingChances(
+      loads: loads, topK: Int(exchange.copies), groups: route?.attributes.int("groups") ?? 1,
+      kept: route?.attributes.int("groups_kept") ?? 1)
+    let node = Int(exchange.node)
+    let nodes = chances.visits(slots: placement.slots, each: placement.slotsPerRank * node)
+    let ranks = chances.visits(slots: placement.slots, each: placement.slotsPerRank)
+    let far = work.first * exchange.nodes / exchange.nodesVisited
+    let near = work.second * exchange.ranks / exchange.ranksVisited
+    return ranks.indices.map { max(far * nodes[$0 / node], near * ranks[$0]) / work.floor }
+  }
+
   /// The nodes that a token of a layer visits: drawn for the placement and its loads, or where none
   /// are given in closed form, as if groups stayed in nodes.
   func nodesVisited(

@@ -290,25 +290,32 @@ public struct LayerLoop: Sendable {
 
   /// The body of all micro-batches: job `j` of micro-batch `b` is job `b * jobs.count + j`.
   public var body: LoopBody {
+    LayerLoop.body(of: Array(repeating: self, count: microBatches))
+  }
+
+  /// The body of a layer whose micro-batches may be of unequal size, the jobs of one after the other.
+  static func body(of parts: [LayerLoop]) -> LoopBody {
     var body = LoopBody(resources: ShardedFunction.Stream.allCases.count)
-    for batch in 0..<microBatches {
-      for job in jobs {
+    for (batch, part) in parts.enumerated() {
+      for job in part.jobs {
         body.add(
           LoopBody.Job(duration: job.duration, resource: job.stream.rawValue, batch: batch))
       }
     }
-    for batch in 0..<microBatches {
-      let base = batch * jobs.count
-      for dependency in dependencies {
+    var base = 0
+    var turns: [Int] = []
+    for part in parts {
+      for dependency in part.dependencies {
         body.add(
           LoopBody.Dependency(
             from: base + dependency.from, to: base + dependency.to, delay: dependency.delay,
             distance: dependency.distance))
       }
-      if batch > 0 {
-        // Rows of one sequence may lie in two micro-batches, the earlier ones in the first.
-        for job in stateful.sorted() { body.add(base + job, after: base - jobs.count + job) }
-      }
+      // Rows of one sequence may lie in two micro-batches, the earlier ones in the first.
+      let own = part.stateful.sorted().map { base + $0 }
+      for (earlier, later) in zip(turns, own) { body.add(later, after: earlier) }
+      turns = own
+      base += part.jobs.count
     }
     return body
   }

@@ -21,6 +21,7 @@ extension PlacementBenchmark {
     var planned = 0.0
     var next = 0.0
     var nextSplit = 0.0
+    var drawn = 0.0
     var copied = 0.0
     var seconds = 0.0
   }
@@ -36,13 +37,14 @@ extension PlacementBenchmark {
         next: try node["bal_next_window"].double())
     }
     var table = TextTable(columns: [
-      "model", "ranks", "sigma", "strategy", "copied", "planned", "next", "next, split", "ms",
+      "model", "ranks", "sigma", "strategy", "copied", "planned", "next", "drawn", "next, split",
+      "ms",
     ])
     for scratch in recorded where scratch.strategy == "ds" {
       for other in recorded where other.isSameCase(as: scratch) {
         table.add(
           row(scratch, "recorded: \(other.strategy)")
-            + [fixed(other.copied * 100, 1) + " %", "-", fixed(other.next, 4), "-", "-"])
+            + [fixed(other.copied * 100, 1) + " %", "-", fixed(other.next, 4), "-", "-", "-"])
       }
       let name = "\(folder)/drift/\(scratch.model)_s\(scratch.sigma)_w"
       let trace = try LoadTrace(files: (0...6).map { "\(name)\($0).csv" })
@@ -59,17 +61,19 @@ extension PlacementBenchmark {
         ("ours, to split: a tenth", .partial(budget: scratch.copied / 10), .split),
       ]
       for (title, action, sharing) in strategies {
-        let outcome = try replay(trace, shape, action, sharing)
+        let outcome = try replay(trace, shape, action, sharing, scratch.sigma)
         table.add(
           row(scratch, title) + [
             fixed(outcome.copied * 100, 1) + " %", fixed(outcome.planned, 4),
-            fixed(outcome.next, 4), fixed(outcome.nextSplit, 4), fixed(outcome.seconds * 1000, 0),
+            fixed(outcome.next, 4), fixed(outcome.drawn, 4), fixed(outcome.nextSplit, 4),
+            fixed(outcome.seconds * 1000, 0),
           ])
       }
     }
     add(
-      "Drift: placed for w0, rebalanced on w1 to w5, judged on the next window; 'split' splits the "
-        + "next window's tokens over replicas at no copies", table)
+      "Drift: placed for w0, rebalanced on w1 to w5, judged on the next window; 'drawn' is over 100 "
+        + "other windows that might have come next, 'split' splits the next one's tokens over replicas at no "
+        + "copies", table)
   }
 
   private func row(_ drift: Drift, _ title: String) -> [String] {
@@ -78,7 +82,7 @@ extension PlacementBenchmark {
 
   private func replay(
     _ trace: LoadTrace, _ shape: PlacementShape, _ action: RebalancePolicy.Action,
-    _ sharing: Rebalancer.Sharing
+    _ sharing: Rebalancer.Sharing, _ sigma: Double
   ) throws(PlacementError) -> Outcome {
     let balancer = try ExpertBalancer(shape: shape, threads: threads)
     var slots = try balancer.place(trace.windows[0]).map(\.slots)
@@ -106,6 +110,8 @@ extension PlacementBenchmark {
         let mean = next.reduce(0, +) / Double(shape.ranks)
         outcome.planned += planned.reduce(0, +) / Double(shape.ranks) / (planned.max() ?? 1)
         outcome.next += mean / (next.max() ?? 1)
+        outcome.drawn += drawnBalance(
+          shape, new[layer], window.rows[layer], sigma, seed: UInt64(1000 * index + layer))
         outcome.nextSplit +=
           mean / (try TokenSplit(shape: shape, slots: new[layer]).shares(weights: weights).most)
       }
@@ -115,8 +121,24 @@ extension PlacementBenchmark {
     outcome.planned /= layers
     outcome.next /= layers
     outcome.nextSplit /= layers
+    outcome.drawn /= layers
     outcome.copied /= layers * Double(shape.slots)
     outcome.seconds /= Double(rounds)
     return outcome
+  }
+
+  /// The balance on average over loads that drift on from the ones given as the recorded ones do:
+  /// each by a factor whose logarithm is normally distributed.
+  private func drawnBalance(
+    _ shape: PlacementShape, _ slots: [Int], _ weights: [Double], _ sigma: Double, seed: UInt64
+  ) -> Double {
+    var random = SeededRandom(seed: seed)
+    let draws = 100
+    return (0..<draws).reduce(0) { sum, _ in
+      let drawn = weights.map { $0 * exponential(sigma * random.normal()) }
+      let loads = shape.rankLoads(slots: slots, weights: drawn)
+      let mean = loads.reduce(0, +) / Double(shape.ranks)
+      return sum + mean / (loads.max() ?? 1) / Double(draws)
+    }
   }
 }

@@ -112,6 +112,8 @@ final class ExpertBank {
   var needed: Parts = 0
   /// Steps in which rows were sent to it.
   var step = 0
+  /// Bytes to read for an expert, once they are known.
+  var storedBytes: Int?
 
   /// The number of its first expert among those of all banks.
   let firstExpert: Int

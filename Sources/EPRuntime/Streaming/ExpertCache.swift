@@ -70,6 +70,15 @@ final class ExpertCache {
     return most
   }
 
+  /// Bytes that are read for an expert of a layer, in whole blocks; what they are for the first.
+  private func storedBytes(_ bank: ExpertBank) throws(WeightError) -> Int {
+    if let bytes = bank.storedBytes { return bytes }
+    let bytes =
+      isRead ? try WeightLoading.room(for: try bank.items(0, bank.all, of: self)) : bank.expertBytes
+    bank.storedBytes = bytes
+    return bytes
+  }
+
   /// Memory that threads take while they make pieces of weights ready.
   func largestScratch() throws(WeightError) -> Int {
     var most = 0
@@ -114,7 +123,8 @@ final class ExpertCache {
     bank.step += 1
     try installCompleted()
     giveUpGuesses(of: bank, but: slots)
-    trace.add(first: bank.firstExpert, slots: slots, bytes: bank.expertBytes)
+    trace.add(
+      first: bank.firstExpert, slots: slots, held: bank.expertBytes, read: try storedBytes(bank))
     for slot in slots {
       let isThere = bank.slots[slot].resident == bank.all
       statistics.hits += isThere ? 1 : 0

@@ -7,8 +7,8 @@ struct ExpertTrace {
   private var uses: [Int32] = []
   /// Where the uses of each step end.
   private var ends: [Int] = []
-  /// Bytes of each expert.
-  private var bytes: [Int] = []
+  /// Bytes of each expert, in memory and to read.
+  private var bytes: [(held: Int, read: Int)] = []
   /// Whether there were more uses than are kept.
   private(set) var isCut = false
 
@@ -17,8 +17,9 @@ struct ExpertTrace {
   /// - Parameters:
   ///   - first: the number of the first expert of the layer.
   ///   - slots: the layer's experts that are asked for.
-  ///   - bytes: of each of them.
-  mutating func add(first: Int, slots: [Int], bytes: Int) {
+  ///   - held: bytes of each of them in memory.
+  ///   - read: bytes to read for each of them.
+  mutating func add(first: Int, slots: [Int], held: Int, read: Int) {
     if isCut { return }
     if uses.count + slots.count > ExpertTrace.limit {
       isCut = true
@@ -26,10 +27,10 @@ struct ExpertTrace {
     }
     for slot in slots {
       let expert = first + slot
-      if self.bytes.count <= expert {
-        self.bytes += Array(repeating: 0, count: expert + 1 - self.bytes.count)
+      if bytes.count <= expert {
+        bytes += Array(repeating: (0, 0), count: expert + 1 - bytes.count)
       }
-      self.bytes[expert] = bytes
+      bytes[expert] = (held, read)
       uses.append(Int32(expert))
     }
     ends.append(uses.count)
@@ -54,8 +55,8 @@ struct ExpertTrace {
       for index in first..<end {
         let expert = Int(uses[index])
         if awaited[expert] == nil {
-          used += bytes[expert]
-          read += bytes[expert]
+          used += bytes[expert].held
+          read += bytes[expert].read
         }
         awaited[expert] = next[index]
         last.push(next[index], expert)
@@ -65,7 +66,7 @@ struct ExpertTrace {
         // What has been used since has a later entry.
         guard awaited[expert] == time else { continue }
         awaited[expert] = nil
-        used -= bytes[expert]
+        used -= bytes[expert].held
       }
     }
     return read

@@ -14,8 +14,8 @@ public struct StreamStatistics: Hashable, Sendable {
   public var misses = 0
   /// Bytes read from the checkpoint for experts.
   public var bytesRead = 0
-  /// Bytes that a cache of this capacity would have read which knew the future, in the form that experts
-  /// are kept in; nil where nothing is read, or for very long runs.
+  /// Bytes that a cache of this capacity would have read which knew the future; nil where nothing is read,
+  /// or for very long runs.
   public var leastBytesRead: Int?
   /// Of those read, bytes read after the first token.
   public var decodeBytesRead = 0

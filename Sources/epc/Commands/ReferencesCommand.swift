@@ -11,8 +11,9 @@ struct ReferencesCommand: ParsableCommand {
       FOLDER holds checkpoint folders, at any depth, with a reference.safetensors beside each \
       model: input_ids, prefill_logits, decode_logits, decode_tokens and topk_idx by prompt. Each \
       runs with EP 1, 2 and 4 and with data and tensor parallelism mixed, where its shapes allow. \
-      With another '--dtype' than fp32 the logits of prompts are compared, by their \
-      Kullback-Leibler divergence.
+      With another '--dtype' than fp32 the logits of prompts are judged, up to the first token that \
+      rounding sends to other experts ('settled'), by the root mean square of their differences as a \
+      share of that of the reference's.
       """)
 
   @Argument(help: "The folder.")
@@ -33,6 +34,11 @@ struct ReferencesCommand: ParsableCommand {
           "references", "no folder below '\(folder)' holds a reference.safetensors")
       }
       Terminal.print(ReferenceSuite.table(rows))
+      if weights != .fp32 {
+        let settled = rows.map(\.settled.rows).reduce(0, +)
+        let all = rows.map(\.logits.rows).reduce(0, +)
+        Terminal.print("\(settled) of \(all) tokens are settled\n")
+      }
       let failed = rows.filter { !$0.passes }.count
       let skipped = rows.filter { $0.skipped != nil }.count
       Terminal.print(

@@ -17,7 +17,9 @@ final class LayerRouting {
   private let table: AliasTable
   private let threshold: Numbers<UInt32>
   private let alias: Numbers<UInt32>
-  private let weights: [Double]
+  private let loads: [Double]
+  /// How much more than under even routing each member's links carry if loads are the mean's.
+  private let traffic: [Double]?
   private let tokens: Numbers<UInt32>
   private let exchange: RoutedExchange?
   private let recording: Numbers<Int32>?
@@ -41,8 +43,7 @@ final class LayerRouting {
   init(
     layer: Int, batch: Int, shape: DispatchShape, placement: ExpertPlacement,
     members: ExpertMembers, mesh: Mesh, tokens: Int, source: RoutingSource, loads: [Double]?,
-    exchange: RoutedExchange?,
-    keepsPairs: Bool
+    traffic: [Double]?, exchange: RoutedExchange?, keepsPairs: Bool
   ) {
     self.layer = layer
     self.batch = batch
@@ -51,11 +52,10 @@ final class LayerRouting {
     self.members = members
     self.exchange = exchange
     replicas = ReplicaTable(placement)
-    if let loads, loads.count == shape.experts, loads.reduce(0, +) > 0 {
-      weights = loads
-    } else {
-      weights = Array(repeating: 1, count: shape.experts)
-    }
+    let isSkewed = loads.map { $0.count == shape.experts && $0.reduce(0, +) > 0 } ?? false
+    let own = isSkewed ? loads ?? [] : Array(repeating: 1, count: shape.experts)
+    self.loads = own
+    self.traffic = traffic
     if placement.sharing == .batch {
       do throws(PlacementError) {
         split = try TokenSplit(
@@ -66,7 +66,10 @@ final class LayerRouting {
     } else {
       split = nil
     }
-    table = AliasTable(weights: weights)
+    table = AliasTable(
+      weights: isSkewed
+        ? RoutingChances(loads: own, topK: shape.topK, groups: shape.groups, kept: shape.kept)
+          .weights : own)
     threshold = Numbers(table.threshold, or: 0)
     alias = Numbers(table.alias, or: 0)
     let all = members.count * members.copies
@@ -171,16 +174,16 @@ final class LayerRouting {
 
   /// Gives every expert exactly its share, replicas in equal parts.
   func takeMean() {
-    let total = weights.reduce(0, +)
+    let total = loads.reduce(0, +)
     let sent = tokens.array.reduce(0) { $0 + Int($1) }
     let copies = Double(sent * shape.topK) / Double(members.copies)
     let all = members.count * members.copies
     let slotRows = Numbers<UInt32>(repeating: 0, count: all * placement.slotsPerRank)
     var ofMember = Array(repeating: 0.0, count: members.count)
-    for (expert, weight) in weights.enumerated() {
-      expertRows[expert] = UInt64(weight / total * copies * Double(members.copies) + 0.5)
+    for (expert, load) in loads.enumerated() {
+      expertRows[expert] = UInt64(load / total * copies * Double(members.copies) + 0.5)
     }
-    for (slot, share) in placement.slotShares(for: weights).enumerated() {
+    for (slot, share) in placement.slotShares(for: loads).enumerated() {
       ofMember[slot / placement.slotsPerRank] += share * copies
       for copy in 0..<members.copies {
         let place = copy * members.count * placement.slotsPerRank + slot
@@ -190,7 +193,8 @@ final class LayerRouting {
     summarise(slotRows)
     let mean = max(copies / Double(members.count), 1e-9)
     for member in 0..<all {
-      let ratio = ofMember[member % members.count] / mean * Double(EPC_RATIO_ONE)
+      let own = member % members.count
+      let ratio = (traffic?[own] ?? ofMember[own] / mean) * Double(EPC_RATIO_ONE)
       for rank in ranks(of: member) {
         out[rank] = EPC_RATIO_ONE
         into[rank] = UInt32(min(ratio + 0.5, 1e9))
