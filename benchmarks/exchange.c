@@ -71,7 +71,7 @@ int main(int count, char **arguments) {
 #include "epc_board.h"
 
 static void *board;
-static uint32_t ranks, self, spins;
+static uint32_t ranks, self, spins, cores;
 static uint64_t all, round_number;
 
 static void wait_for(uint64_t (*count)(const void *, uint32_t), uint64_t enough) {
@@ -103,16 +103,25 @@ static void exchange(char *memory, char *into, size_t bytes) {
   for (uint32_t step = 0; step < ranks; step++) {
     uint32_t from = (self + step) % ranks, kind;
     epc_block block = epc_board_block(board, from, self, &kind);
-    memcpy(into + (size_t)from * most, (char *)board + block.offset, block.bytes);
+    epc_board_copy(
+        into + (size_t)from * most, (char *)board + block.offset, block.bytes,
+        block.bytes * ranks * ranks / cores);
   }
   epc_board_take(board, 0, ranks, all);
   wait_for(epc_board_taken, round_number * ranks);
 }
 
-static void copy(const char *memory, char *into, size_t bytes) {
-  for (uint32_t step = 0; step < ranks; step++) {
-    uint32_t from = (self + step) % ranks;
-    memcpy(into + (size_t)from * most, memory + ((size_t)from * ranks + self) * most, bytes);
+/// What one copy of all blocks takes at least: a process a core copies those of its share of ranks one after
+/// the other, and meets nobody. (If every rank's process copied its own again and again, those that
+/// share a core would have its cache to themselves for a while, which nobody who exchanges has.)
+static void copy(const char *memory, char *copies, size_t bytes) {
+  for (uint32_t rank = self; rank < ranks && self < cores; rank += cores) {
+    for (uint32_t step = 0; step < ranks; step++) {
+      uint32_t from = (rank + step) % ranks;
+      memcpy(
+          copies + ((size_t)(rank / cores) * ranks + from) * most,
+          memory + ((size_t)from * ranks + rank) * most, bytes);
+    }
   }
 }
 
@@ -131,8 +140,11 @@ static double length_of(const struct span *spans) {
 }
 
 static void run(char *memory, struct span *spans) {
-  char *into = malloc((size_t)ranks * most);
-  memset(into, 0, (size_t)ranks * most);
+  size_t taken = (size_t)ranks * most, copied = taken * ((ranks + cores - 1) / cores);
+  char *into = aligned_alloc(4096, taken), *copies = aligned_alloc(4096, copied);
+  if (!into || !copies) _exit(1);
+  memset(into, 0, taken);
+  if (self < cores) memset(copies, 0, copied);
   memset(memory + (size_t)self * ranks * most, (int)self + 1, (size_t)ranks * most);
   for (size_t bytes = least; bytes <= most; bytes *= 4) {
     double times[2][repeats];
@@ -142,7 +154,7 @@ static void run(char *memory, struct span *spans) {
         spans[self].start = now();
         for (int round = 0; round < rounds_of(bytes); round++) {
           if (way) {
-            copy(memory, into, bytes);
+            copy(memory, copies, bytes);
           } else {
             exchange(memory, into, bytes);
           }
@@ -166,7 +178,9 @@ int main(int count, char **arguments) {
   ranks = count > 1 ? (uint32_t)atoi(arguments[1]) : 2;
   if (ranks < 1 || ranks > EPC_MOST_PROCESSES) return 1;
   all = ranks == 64 ? UINT64_MAX : ((uint64_t)1 << ranks) - 1;
-  spins = ranks <= sysconf(_SC_NPROCESSORS_ONLN) ? 20000 : 0;
+  uint32_t online = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+  cores = ranks < online ? ranks : online;
+  spins = ranks <= online ? 20000 : 0;
   epc_board_shape shape = {.processes = ranks, .ranks = ranks, .groups = 1, .members = ranks};
   size_t start = (epc_board_bytes(shape) + 4095) / 4096 * 4096;
   size_t blocks = (size_t)ranks * ranks * most, bytes = start + blocks + sizeof(struct span) * ranks;

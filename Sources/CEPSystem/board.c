@@ -11,6 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "include/epc_board.h"
 
 enum { magic = 0x45504342, reason_bytes = 512, yields = 100 };
@@ -128,6 +132,40 @@ uint64_t epc_board_posted(const void *memory, uint32_t group) {
 epc_block epc_board_block(const void *memory, uint32_t rank, uint32_t member, uint32_t *kind) {
   *kind = atomic_load_explicit(&rank_of(memory, rank)->kind, memory_order_relaxed);
   return *block_of(memory, rank, member);
+}
+
+/// Bytes of a core's own cache.
+static size_t cache_bytes(void) {
+  static atomic_size_t known;
+  size_t bytes = atomic_load_explicit(&known, memory_order_relaxed);
+  if (bytes) return bytes;
+  long second = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  bytes = second > 0 ? (size_t)second : (size_t)1 << 20;
+  atomic_store_explicit(&known, bytes, memory_order_relaxed);
+  return bytes;
+}
+
+void epc_board_copy(void *to, const void *from, size_t bytes, size_t round) {
+#if defined(__SSE2__)
+  if (round > cache_bytes() / 2 && bytes >= 4096) {
+    // Stores past the cache do not read first what they overwrite, and leave in it what others still copy.
+    char *target = to;
+    const char *source = from;
+    size_t head = -(uintptr_t)target & 63, body = (bytes - head) & ~(size_t)63;
+    memcpy(target, source, head);
+    for (size_t place = head; place < head + body; place += 64) {
+      for (size_t part = place; part < place + 64; part += 16) {
+        _mm_stream_si128(
+            (__m128i *)(target + part), _mm_loadu_si128((const __m128i *)(source + part)));
+      }
+    }
+    memcpy(target + head + body, source + head + body, bytes - head - body);
+    _mm_sfence();
+    return;
+  }
+#endif
+  (void)round;
+  memcpy(to, from, bytes);
 }
 
 void epc_board_take(void *memory, uint32_t group, uint32_t members, uint64_t processes) {

@@ -62,10 +62,15 @@ extension OperationTable {
       let curve = curves[index]
       var rest = self
       rest.curves.remove(at: index)
+      guard
+        let surface = curve.kernels.first.flatMap({
+          TimeSurface(of: $0.unit, in: rest, on: curve.hardware)
+        })
+      else { continue }
       for (kernel, residual) in zip(curve.kernels, curve.residuals) {
         let work = kernel.work(on: curve.hardware)
         let measured = exp(residual) * fit.seconds(for: work)
-        let guess = rest.estimate(kernel, on: curve.hardware)
+        let guess = rest.estimate(kernel, by: surface, on: curve.hardware)
         let seconds = max(guess.seconds, work.floor)
         errors.append(abs(seconds / measured - 1))
         if abs(log(seconds / measured)) <= guess.halfWidth { covered += 1 }

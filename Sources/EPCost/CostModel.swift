@@ -4,11 +4,13 @@ internal import Glibc
 /// What kernels and exchanges take on one kind of hardware.
 public struct CostModel: Sendable {
   /// The hardware.
-  public var hardware: Hardware
+  public var hardware: Hardware { didSet { rules = KernelRules() } }
   /// The measurements.
-  public var calibration: Calibration
+  public var calibration: Calibration { didSet { rules = KernelRules() } }
   /// The efficiencies where nothing was measured.
-  public var assumptions: Assumptions
+  public var assumptions: Assumptions { didSet { rules = KernelRules() } }
+  /// What was found to hold of shapes so far.
+  private var rules = KernelRules()
 
   /// Efficiencies and latencies that stand in where nothing was measured.
   public struct Assumptions: Hashable, Sendable {
@@ -72,35 +74,51 @@ public struct CostModel: Sendable {
     self.assumptions = assumptions
   }
 
+  /// How kernels of a shape are priced.
+  func rule(for kernel: Kernel) -> KernelRule {
+    let unit = kernel.unit
+    if let known = rules[unit] { return known }
+    var rule = KernelRule(
+      fit: assumptions.fit(for: kernel), surface: nil, table: nil,
+      unpacking: hardware.unpacks(kernel.format) ? assumptions.unpacking : 1)
+    if let (table, isOwn) = calibration.table(kernel.operation, kernel.format, on: hardware) {
+      (rule.fit, rule.table) = (table.fit, table)
+      if isOwn && kernel.isLikeMeasured {
+        rule.surface = TimeSurface(of: unit, in: table, on: hardware)
+        rule.unpacking = 1
+      }
+    }
+    rules[unit] = rule
+    return rule
+  }
+
   /// Seconds of a kernel that runs alone, with what it rests on. Never below the floor that peaks
-  /// set; zero where there is nothing to do.
+  /// set; zero where there is nothing to do. Never less with a larger load, more groups or sequences.
   public func time(of kernel: Kernel) -> Figure {
     guard kernel.load > 0, kernel.isNeeded else { return .zero }
-    var work = kernel.work(on: hardware)
-    if let (table, isOwn) = calibration.table(kernel.operation, kernel.format, on: hardware) {
-      let applies = isOwn && kernel.isLikeMeasured
-      if applies {
-        let estimate = table.estimate(kernel, on: hardware)
-        return Figure(
-          estimate.seconds, provenance: estimate.provenance, source: estimate.source,
-          spread: exp(estimate.halfWidth)
-        ).bounded(below: work.floor)
-      }
-      if hardware.unpacks(kernel.format) { work.first *= assumptions.unpacking }
+    let rule = rule(for: kernel)
+    let (seconds, floor) = (rule.seconds(of: kernel, on: hardware), floor(of: kernel))
+    if let (table, surface) = rule.table.flatMap({ table in rule.surface.map { (table, $0) } }) {
+      let estimate = table.estimate(kernel, by: surface, on: hardware)
       return Figure(
-        table.fit.seconds(for: work), provenance: .extrapolated,
+        seconds, provenance: estimate.provenance, source: estimate.source,
+        spread: exp(estimate.halfWidth)
+      ).bounded(below: floor)
+    }
+    if let table = rule.table {
+      return Figure(
+        seconds, provenance: .extrapolated,
         source: "fit of \(table.sources.first ?? kernel.operation)",
         spread: exp(0.25 + 1.64 * table.fit.deviation)
-      ).bounded(below: work.floor)
+      ).bounded(below: floor)
     }
-    if hardware.unpacks(kernel.format) { work.first *= assumptions.unpacking }
-    let fit = assumptions.fit(for: kernel)
+    let fit = rule.fit
     return Figure(
-      fit.seconds(for: work), provenance: .derived,
+      seconds, provenance: .derived,
       source:
         "peaks of \(hardware.name) at \(max(fit.firstEfficiency, fit.secondEfficiency).text(2))",
       spread: exp(1.64 * max(fit.deviation, 0.1))
-    ).bounded(below: work.floor)
+    ).bounded(below: floor)
   }
 
   /// Seconds that no implementation of the kernel can be faster than, from peaks alone.

@@ -44,9 +44,11 @@ public struct Deployment: Hashable, Sendable {
   /// Tokens a second that one user sees.
   public var tokensPerUser: Double { 1 / timePerToken }
 
-  /// Seconds from a request to its last token.
+  /// Seconds from a request to its last token, where its prompt waits for no other one: what waits
+  /// depends on how many come, and few of them would make any deployment look fast.
   func latency(outputLength: Int) -> Double {
-    timeToFirstToken + timePerToken * Double(max(outputLength - 1, 0))
+    let reading = prefill.map { $0.readingTime + transferSeconds } ?? decode.readingTime
+    return reading + timePerToken * Double(max(outputLength - 1, 0))
   }
 
   /// Whether it keeps the limits on latency.

@@ -40,13 +40,20 @@ public struct ExpertSkew: Hashable, Sendable {
   /// Layers that are drawn of a distribution.
   static let drawnLayers = 6
 
-  /// Mean over largest load of ranks, over all layers: the layers' largest loads add up.
+  /// A layer that stands for others.
+  public struct Layer: Hashable, Sendable {
+    /// The expert in each slot, placed for what was known.
+    public var slots: [Int]
+    /// What experts really get.
+    public var loads: [Double]
+  }
+
+  /// Layers with their placements.
   ///
   /// `isBalanced` places experts for the loads; otherwise they lie in order.
-  public func balancedness(
+  public func layers(
     experts: Int, ranks: Int, slotsPerRank: Int, isBalanced: Bool = true
-  ) throws(PlacementError) -> Double {
-    if ranks <= 1 || experts < 1 { return 1 }
+  ) throws(PlacementError) -> [Layer] {
     let shape = try PlacementShape(experts: experts, ranks: ranks, slotsPerRank: slotsPerRank)
     let rows: ExpertLoads
     switch loads {
@@ -61,18 +68,41 @@ public struct ExpertSkew: Hashable, Sendable {
       isBalanced && !isEven
       ? try ExpertBalancer(shape: shape, threads: 1).place(rows).map(\.slots)
       : rows.rows.map { _ in (0..<shape.slots).map { $0 % experts } }
+    let layers = zip(placed, rows.rows).map { Layer(slots: $0, loads: $1) }
+    return drifted(layers)
+  }
+
+  /// The layers if batches differ from their loads by this skew's drift.
+  public func drifted(_ layers: [Layer]) -> [Layer] {
+    if drift <= 0 { return layers }
     var random = SeededRandom(seed: 2)
-    var largest = 0.0
-    for (row, slots) in zip(rows.rows, placed) {
-      var real = row
-      if drift > 0 {
-        for expert in real.indices { real[expert] *= exp(drift * random.normal()) }
-      }
-      let ranks = shape.rankLoads(slots: slots, weights: real)
-      let mean = ranks.reduce(0, +) / Double(max(ranks.count, 1))
-      largest += mean > 0 ? (ranks.max() ?? 0) / mean : 1
+    return layers.map { layer in
+      var real = layer
+      for expert in real.loads.indices { real.loads[expert] *= exp(drift * random.normal()) }
+      return real
     }
-    let ratio = largest / Double(max(rows.rows.count, 1))
+  }
+
+  /// Mean over largest load of ranks, over all layers: the layers' largest loads add up.
+  public func balancedness(
+    experts: Int, ranks: Int, slotsPerRank: Int, isBalanced: Bool = true
+  ) throws(PlacementError) -> Double {
+    if ranks <= 1 || experts < 1 { return 1 }
+    let shape = try PlacementShape(experts: experts, ranks: ranks, slotsPerRank: slotsPerRank)
+    return balancedness(
+      of: try layers(
+        experts: experts, ranks: ranks, slotsPerRank: slotsPerRank, isBalanced: isBalanced),
+      shape)
+  }
+
+  /// The same for layers as they are.
+  public func balancedness(of layers: [Layer], _ shape: PlacementShape) -> Double {
+    let largest = layers.reduce(0.0) { sum, layer in
+      let ranks = shape.rankLoads(slots: layer.slots, weights: layer.loads)
+      let mean = ranks.reduce(0, +) / Double(max(ranks.count, 1))
+      return sum + (mean > 0 ? (ranks.max() ?? 0) / mean : 1)
+    }
+    let ratio = largest / Double(max(layers.count, 1))
     return 1 / (1 + factor * (max(ratio, 1) - 1))
   }
 }

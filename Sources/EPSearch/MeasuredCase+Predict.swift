@@ -13,6 +13,8 @@ extension MeasuredCase {
     /// The steps that a throughput comes from, each in a pool that runs them as they were priced; empty
     /// for a ratio.
     public var steps: [StepEstimator] = []
+    /// Whether experts were placed for their loads; otherwise they lie in order.
+    public var placesExperts = true
     /// Tokens a second and device if those steps take so many seconds.
     public var rate: (_ seconds: [Double]) -> Double = { _ in 0 }
   }
@@ -141,7 +143,8 @@ extension MeasuredCase {
     let estimate = estimator.poolEstimate(of: plan)
     let gained = isPrefill ? 1 : Double(text("gained")) ?? 1
     return Prediction(
-      figure: estimate.throughput.scaled(by: gained), steps: [estimator.running(plan)]
+      figure: estimate.throughput.scaled(by: gained), steps: [estimator.running(plan)],
+      placesExperts: text("balance") != "off"
     ) { estimate.tokensPerDevice * gained / $0[0] }
   }
 
@@ -184,7 +187,8 @@ extension MeasuredCase {
     figure.lower = rate * estimate.step.value / estimate.step.upper
     figure.upper = rate * estimate.step.value / estimate.step.lower
     return Prediction(
-      figure: figure.widened(by: Self.schedulingSpread), steps: evaluator.steps(of: best)
+      figure: figure.widened(by: Self.schedulingSpread), steps: evaluator.steps(of: best),
+      placesExperts: problem.placesExperts
     ) { seconds in
       evaluator.unifiedPoint(best, plain: seconds[0], full: seconds[1]).requestRate * outputs
     }

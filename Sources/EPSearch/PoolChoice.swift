@@ -37,6 +37,8 @@ public struct PoolPoint: Hashable, Sendable {
   public var timePerToken: Double
   /// Seconds until a prompt is read: without waiting in a prefill pool, with it in a unified one.
   public var timeToFirstToken: Double
+  /// The same of a prompt that waits for no other one.
+  public var readingTime: Double
   /// Requests a second that an instance takes, if nothing else limits them.
   public var requestRate: Double
   /// Mean over largest load of expert ranks.

@@ -3,34 +3,66 @@ internal import EPIR
 internal import EPModel
 internal import EPPlan
 
+/// The kernels of one kind of call, by what a step's part has.
+final class KernelLine {
+  struct Part: Hashable {
+    var step: StepShape
+    /// The parts of the step where logits end: what is spent once a step is shared by them.
+    var endsOf: Int
+  }
+
+  var made: [Part: CallKernels] = [:]
+}
+
 /// The kernels of calls, remembered.
 extension PoolEvaluator {
-  /// The kernels of one call of a function.
+  /// Where the kernels of calls are remembered: what does not depend on experts' ranks, and what does.
+  func lines(
+    of calls: [StepPricer.Call], _ shape: PoolShape, _ form: Form, isAcross: Bool
+  ) -> [(local: KernelLine, routed: KernelLine?)] {
+    func line(_ key: LineKey) -> KernelLine {
+      if let known = lines[key] { return known }
+      let line = KernelLine()
+      lines[key] = line
+      return line
+    }
+    return calls.map { call in
+      var key = LineKey(
+        form: form.id, function: call.function, samples: call.samples, attention: shape.attention,
+        isAcrossNodes: isAcross)
+      let local = line(key)
+      if call.function >= form.hasExperts.count || !form.hasExperts[call.function] {
+        return (local, nil)
+      }
+      key.exchange = ExchangeKey(
+        ep: shape.mesh.ep, slotsPerRank: shape.slotsPerRank, isLowLatency: shape.isLowLatency)
+      return (local, line(key))
+    }
+  }
+
+  /// The kernels of one of so many parts of a step in a call.
   func kernels(
-    _ shape: PoolShape, _ form: Form, _ estimator: StepEstimator, _ call: StepLayout.Call,
-    isAcross: Bool
-  ) -> CallKernels {
-    var key = CallKey(
-      form: form.id, function: call.function,
-      step: estimator.step.split(into: estimator.microBatches),
-      endsOf: call.samples ? estimator.microBatches : nil, attention: shape.attention,
-      isAcrossNodes: isAcross)
-    func part(_ part: StepEstimator.CallPart) -> CallKernels {
-      if let known = kernels[key] { return known }
+    _ lines: [(local: KernelLine, routed: KernelLine?)], _ calls: [StepPricer.Call], _ form: Form,
+    _ estimator: StepEstimator, _ step: StepShape, _ parts: Int, _ index: Int
+  ) -> StepPricer.Kernels {
+    let call = calls[index]
+    let key = KernelLine.Part(
+      step: step.split(into: parts), endsOf: call.samples ? parts : 0)
+    func kernels(_ line: KernelLine, _ part: StepEstimator.CallPart) -> CallKernels {
+      if let known = line.made[key] { return known }
+      var estimator = estimator
+      (estimator.step, estimator.microBatches) = (step, parts)
       let made = CallKernels(
         estimator.kernels(
-          function: call.function, layer: call.calls.first?.layers.first ?? -1, part: part,
-          samples: call.samples,
+          function: call.function, layer: call.layer, part: part, samples: call.samples,
           // What stages send and receive with is not the form's.
           outline: call.function < form.outlines.count ? form.outlines[call.function] : nil,
           times: times))
-      kernels[key] = made
+      line.made[key] = made
       return made
     }
-    let local = part(.local)
-    if call.function >= form.hasExperts.count || !form.hasExperts[call.function] { return local }
-    key.exchange = ExchangeKey(
-      ep: shape.mesh.ep, slotsPerRank: shape.slotsPerRank, isLowLatency: shape.isLowLatency)
-    return local + part(.routed)
+    return StepPricer.Kernels(
+      local: kernels(lines[index].local, .local),
+      routed: lines[index].routed.map { kernels($0, .routed) })
   }
 }

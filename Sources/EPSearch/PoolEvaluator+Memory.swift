@@ -42,15 +42,19 @@ extension PoolEvaluator {
       / problem.activations.bitsPerElement
   }
 
-  /// Whether a load fits without arenas and buffers, which are dearer to work out.
-  func holdsWeightsAndCaches(_ shape: PoolShape, sequences: Int, promptTokens: Int) -> Bool {
-    guard let form = form(shape), let pool = sketch(shape) else { return false }
-    let load = load(shape, sequences: sequences, promptTokens: promptTokens)
-    if load.problem != nil { return false }
-    let table = memory(shape, form, pool, load).table(
-      sequences: load.sequences, cacheShare: cacheShare
-    ) { _ in (0, 0) }
-    return table.total <= tables.usableBytes
+  /// Says whether so many sequences and tokens of prompts fit without arenas and buffers, which are
+  /// dearer to work out; nil where the model cannot be split so.
+  func holdsWeightsAndCaches(
+    _ shape: PoolShape
+  ) -> ((_ sequences: Int, _ promptTokens: Int) -> Bool)? {
+    guard let form = form(shape), let pool = sketch(shape) else { return nil }
+    let memory = memory(shape, form, pool, load(shape, sequences: 1, promptTokens: 1))
+    return { [unowned self] sequences, promptTokens in
+      let load = load(shape, sequences: sequences, promptTokens: promptTokens)
+      if load.problem != nil { return false }
+      let table = memory.table(sequences: load.sequences, cacheShare: cacheShare) { _ in (0, 0) }
+      return table.total <= tables.usableBytes
+    }
   }
 
   /// Whether a load fits the usable memory of a device.
@@ -62,8 +66,7 @@ extension PoolEvaluator {
     if let known = fitting[key] { return known }
     let load = load(shape, sequences: sequences, promptTokens: promptTokens)
     let fits =
-      holdsWeightsAndCaches(shape, sequences: sequences, promptTokens: promptTokens)
-      && memory(shape, load).map { $0.total <= tables.usableBytes } ?? false
+      load.problem == nil && memory(shape, load).map { $0.total <= tables.usableBytes } ?? false
     fitting[key] = fits
     return fits
   }

@@ -7,7 +7,7 @@ internal import Glibc
 extension PoolEvaluator {
   /// How far a point is worked out.
   enum Depth {
-    /// With what steps take at least, by the kernels of one batch: fast, and further off.
+    /// With what steps and all larger ones take at least: fast, and further off.
     case rough
     /// With what steps take at least: no figure of the point itself is better.
     case bound
@@ -39,7 +39,7 @@ extension PoolEvaluator {
     let gained = gained(shape)
     return PoolPoint(
       shape: shape, sequences: sequences, promptTokens: 0, step: seconds, promptStep: 0,
-      timePerToken: seconds / gained, timeToFirstToken: 0,
+      timePerToken: seconds / gained, timeToFirstToken: 0, readingTime: 0,
       requestRate: Double(shape.mesh.dp * sequences) * gained / seconds
         / Double(problem.outputLength),
       balancedness: balancedness(shape), overlap: overlap)
@@ -55,6 +55,7 @@ extension PoolEvaluator {
     return PoolPoint(
       shape: shape, sequences: 0, promptTokens: tokens, step: seconds, promptStep: seconds,
       timePerToken: 0, timeToFirstToken: (steps + 0.5) * seconds,
+      readingTime: (steps + 0.5) * seconds,
       requestRate: Double(shape.mesh.dp * tokens) / (seconds * read),
       balancedness: balancedness(shape), overlap: overlap)
   }
@@ -74,22 +75,20 @@ extension PoolEvaluator {
   }
 
   /// A unified pool's point at best, from steps that are asked for once a shape and size: decoding
-  /// alone, and one sequence beside the chunk. Larger steps take at least `monotony` of smaller ones.
-  func roughUnifiedPoint(
-    _ shape: PoolShape, sequences: Int, chunk: Int, monotony: Double
-  ) -> PoolPoint? {
-    guard let plain = leastSeconds(shape, decodeStep(shape, sequences)),
+  /// alone, and one sequence beside the chunk.
+  func roughUnifiedPoint(_ shape: PoolShape, sequences: Int, chunk: Int) -> PoolPoint? {
+    guard let plain = roughSeconds(shape, decodeStep(shape, sequences)),
       let least = problem.space.sequences.first,
-      let alone = leastSeconds(shape, mixedStep(shape, least, chunk))
+      let alone = roughSeconds(shape, mixedStep(shape, min(least, sequences), chunk))
     else { return nil }
     return unifiedPoint(
-      shape, sequences: sequences, chunk: chunk, plain: plain,
-      full: max(plain, alone) * monotony, overlap: .auto)
+      shape, sequences: sequences, chunk: chunk, plain: plain, full: max(plain, alone),
+      overlap: .auto)
   }
 
   /// Steps that the last lot of a prompt passes the later stages of a pipeline for, at most.
   private func draining(_ shape: PoolShape) -> Double {
-    let lots = problem.program.routesWithCapacity ? 1 : shape.mesh.pp
+    let lots = tables.cuts ? shape.mesh.pp : 1
     return Double(shape.mesh.pp - 1) / Double(lots)
   }
 
@@ -123,6 +122,7 @@ extension PoolEvaluator {
     return PoolPoint(
       shape: shape, sequences: sequences, promptTokens: chunk, step: step, promptStep: longer,
       timePerToken: step / gained, timeToFirstToken: service * (1 + waits) + 0.5 * step,
+      readingTime: service + 0.5 * step,
       requestRate: utilization <= 1 ? Double(shape.mesh.dp) * ends / step : 0,
       balancedness: balancedness(shape), overlap: overlap)
   }

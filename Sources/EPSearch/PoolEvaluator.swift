@@ -13,7 +13,7 @@ final class PoolEvaluator {
   let times = KernelTimes()
   private var forms: [FormKey: Form?] = [:]
   private var sketches: [SketchKey: Pool?] = [:]
-  var kernels: [CallKey: CallKernels] = [:]
+  var lines: [LineKey: KernelLine] = [:]
   var layouts: [MemoryKey: StepLayout] = [:]
   var loops: [LoopKey: LayerLoop.Times] = [:]
   private var current: Asked?
@@ -24,6 +24,14 @@ final class PoolEvaluator {
   init(_ tables: SearchTables) {
     self.tables = tables
     problem = tables.problem
+  }
+
+  /// Forgets what few pools share: those of other sizes have little use for it.
+  func forgetPools() {
+    current = nil
+    sketches = [:]
+    fitting = [:]
+    lines = lines.filter { $0.key.exchange == nil }
   }
 
   private struct FormKey: Hashable {
@@ -45,13 +53,15 @@ final class PoolEvaluator {
   }
 
   /// The shape that was asked for last, which is most often asked for again.
-  private struct Asked {
-    var shape: PoolShape
-    var pricer: StepPricer
-    /// What one batch takes, what steps take at least, and what they take.
-    var ones: [StepShape: StepPricer.OneBatch?] = [:]
+  private final class Asked {
+    let shape: PoolShape
+    let pricer: StepPricer
+    /// What is fast to say of steps, what they take at least, and what they take.
+    var roughs: [StepShape: StepPricer.Rough?] = [:]
     var bounds: [StepShape: Double?] = [:]
     var seconds: [StepShape: (seconds: Double, overlap: OverlapChoice)?] = [:]
+
+    init(_ shape: PoolShape, _ pricer: StepPricer) { (self.shape, self.pricer) = (shape, pricer) }
   }
 
   /// Layers with these jobs have the same schedule.
@@ -89,22 +99,15 @@ final class PoolEvaluator {
     var capacity: Int
   }
 
-  struct CallKey: Hashable {
+  /// What calls share kernels in, step for step.
+  struct LineKey: Hashable {
     var form: Int
     var function: Int
-    var step: StepShape
-    /// The micro-batches of the step where logits end: what is spent once a step is shared by them.
-    var endsOf: Int?
+    var samples: Bool
     var attention: Precision.Format
     var isAcrossNodes: Bool
+    /// Of what depends on experts' ranks.
     var exchange: ExchangeKey?
-
-    /// What tells nearly all keys apart, in a part of the time.
-    func hash(into hasher: inout Hasher) {
-      hasher.combine(step)
-      let ranks = exchange.map { $0.ep << 12 ^ $0.slotsPerRank << 1 ^ ($0.isLowLatency ? 1 : 0) }
-      hasher.combine((ranks ?? -1) << 16 ^ form << 8 ^ function << 4 ^ (endsOf ?? 0))
-    }
   }
 
   struct ExchangeKey: Hashable {
@@ -179,44 +182,43 @@ final class PoolEvaluator {
   /// Seconds of a step, run as `--overlap auto` would, and the way; nil where no kernels allow it.
   func seconds(_ shape: PoolShape, _ step: StepShape) -> (seconds: Double, overlap: OverlapChoice)?
   {
-    guard let pricer = pricer(shape) else { return nil }
-    if let known = current?.seconds[step] { return known }
-    let made = pricer.seconds(step)
-    current?.seconds[step] = .some(made)
+    guard let asked = asked(shape) else { return nil }
+    if let known = asked.seconds[step] { return known }
+    let made = asked.pricer.seconds(step)
+    asked.seconds[step] = .some(made)
     return made
   }
 
   /// Seconds that a step takes at least; nil where no kernels allow it.
   func leastSeconds(_ shape: PoolShape, _ step: StepShape) -> Double? {
-    guard let pricer = pricer(shape) else { return nil }
-    if let known = current?.bounds[step] { return known }
-    let made = pricer.bound(step, oneBatch(step, pricer))
-    current?.bounds[step] = .some(made)
+    guard let asked = asked(shape) else { return nil }
+    if let known = asked.bounds[step] { return known }
+    let made = asked.pricer.bound(step)
+    asked.bounds[step] = .some(made)
     return made
   }
 
-  /// Seconds that a step takes at least, from the kernels of one batch if those allow it: less than
-  /// `leastSeconds`, in a part of the time.
+  /// Seconds that a step and all larger ones take at least: less than `leastSeconds`, in a part of the
+  /// time.
   func roughSeconds(_ shape: PoolShape, _ step: StepShape) -> Double? {
-    guard let pricer = pricer(shape) else { return nil }
-    if let known = current?.bounds[step] { return known }
-    return oneBatch(step, pricer)?.rough ?? leastSeconds(shape, step)
+    rough(shape, step)?.floor
   }
 
-  /// Seconds that a step takes at most, one operation after the other; nil where no kernels allow it.
+  /// Seconds of a step at most, one operation after the other; nil where no kernels allow it.
   func mostSeconds(_ shape: PoolShape, _ step: StepShape) -> Double? {
-    pricer(shape).flatMap { oneBatch(step, $0) }?.serial
+    rough(shape, step)?.serial
   }
 
-  private func oneBatch(_ step: StepShape, _ pricer: StepPricer) -> StepPricer.OneBatch? {
-    if let known = current?.ones[step] { return known }
-    let made = pricer.oneBatch(step)
-    current?.ones[step] = .some(made)
+  private func rough(_ shape: PoolShape, _ step: StepShape) -> StepPricer.Rough? {
+    guard let asked = asked(shape) else { return nil }
+    if let known = asked.roughs[step] { return known }
+    let made = asked.pricer.rough(step)
+    asked.roughs[step] = .some(made)
     return made
   }
 
-  private func pricer(_ shape: PoolShape) -> StepPricer? {
-    if let current, current.shape == shape { return current.pricer }
+  private func asked(_ shape: PoolShape) -> Asked? {
+    if let current, current.shape == shape { return current }
     guard let form = form(shape), let pool = sketch(shape) else { return nil }
     let estimator = estimator(shape, pool)
     // Stages are cut by what their weights take, slots included.
@@ -224,23 +226,30 @@ final class PoolEvaluator {
       form: form.id, pp: shape.mesh.pp, slotsPerRank: shape.slotsPerRank)
     let layout = layouts[key] ?? StepLayout(pool)
     layouts[key] = layout
-    let isAcross = shape.mesh.pp > 1 && shape.mesh.stageRanks >= estimator.devicesPerNode
+    let calls = layout.stages.joined().map { call in
+      StepPricer.Call(
+        function: call.function, layers: Double(call.layers),
+        layer: call.calls.first?.layers.first ?? -1, samples: call.samples)
+    }
+    let lines = lines(
+      of: calls, shape, form,
+      isAcross: shape.mesh.pp > 1 && shape.mesh.stageRanks >= estimator.devicesPerNode)
     let pricer = StepPricer(
       estimator: estimator, layout: layout,
-      contentions: estimator.contentions(over: StepEstimator.exchangeMultiprocessors),
       mostRows: shape.isLowLatency ? Double(problem.space.mostLowLatencyRows) : .infinity,
-      cuts: !problem.program.routesWithCapacity, paths: form.paths,
-      kernels: { [unowned self] in kernels(shape, form, $0, $1, isAcross: isAcross) },
+      cuts: tables.cuts, paths: form.paths, calls: calls,
+      kernels: { [unowned self] in kernels(lines, calls, form, estimator, $0, $1, $2) },
       times: { [unowned self] in times(form, $0, $1) })
-    current = Asked(shape: shape, pricer: pricer)
-    return pricer
+    let asked = Asked(shape, pricer)
+    current = asked
+    return asked
   }
 
   private func times(
-    _ form: Form, _ call: StepLayout.Call, _ loop: LayerLoop
+    _ form: Form, _ function: Int, _ loop: LayerLoop
   ) -> LayerLoop.Times? {
     let key = LoopKey(
-      form: form.id, function: call.function, microBatches: loop.microBatches, jobs: loop.jobs)
+      form: form.id, function: function, microBatches: loop.microBatches, jobs: loop.jobs)
     if let known = loops[key] { return known }
     let made = loop.times(LoopSolver(ordersAlike: true))
     loops[key] = made

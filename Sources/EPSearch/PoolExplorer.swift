@@ -6,11 +6,10 @@ internal import EPPlan
 /// The points of pools of one role and, but for unified ones, one number of devices that may be among
 /// the best.
 ///
-/// Branch and bound over boxes of sizes: a step does not get shorter with more sequences or tokens
-/// (`monotony` allows for what blended tables lack of that), so the smallest sizes of a box bound the
-/// time of all in it and the largest ones what they deliver. Points are worked out with what their
-/// steps take at least; one goes, or a box of them, when another point is as good even with what its
-/// steps take at most.
+/// Branch and bound over boxes of sizes: what a step takes at least does not get less with more
+/// sequences or tokens (`StepPricer.rough`), so the smallest sizes of a box bound the time of all in it
+/// and the largest ones what they deliver. Points are worked out with what their steps take at least;
+/// one goes, or a box of them, when another point is as good even with what its steps take at most.
 struct PoolExplorer {
   let evaluator: PoolEvaluator
   /// Points at their worst of which none is at least as good as another in both respects.
@@ -26,8 +25,8 @@ struct PoolExplorer {
   /// What the last of the rows that separate pools fill delivers; nothing where they leave room.
   var floor = 0.0
 
-  /// The share of a smaller step's time that a larger one takes at least.
-  static let monotony = 0.9
+  /// What sums lose to rounding, at most.
+  static let rounding = 1e-9
 
   private var problem: SearchProblem { evaluator.problem }
 
@@ -35,7 +34,9 @@ struct PoolExplorer {
 
   /// The points that may be on the front once they are worked out exactly.
   var points: [PoolPoint] {
-    kept.filter { isOpen(cost: $0.cost(problem), gain: $0.gain(problem)) }
+    kept.filter {
+      isOpen($0) && !isBeyond($0.cost(problem), limit: problem.limit(of: $0.shape.role))
+    }
   }
 
   /// The points whose first token may come earliest, whatever the limit.
@@ -53,19 +54,26 @@ struct PoolExplorer {
   }
 
   private func prunes(cost: Double, gain: Double, limit: Double) -> Bool {
-    // Twice the limit is as far as tables of trade-offs reach; where none keeps it, what comes closest.
-    if cost > 2 * limit, let least = front.entries.first?.cost, cost > least { return true }
-    return !isOpen(cost: cost, gain: gain)
+    isBeyond(cost, limit: limit) || !isOpen(cost: cost, gain: gain)
   }
 
-  /// The last index of ascending sizes that fit; nil where none does. Weights and caches, which are
-  /// most of it and cheap to add up, are looked at first.
+  /// Twice the limit is as far as tables of trade-offs reach; where none keeps it, what comes closest.
+  private func isBeyond(_ cost: Double, limit: Double) -> Bool {
+    guard cost > 2 * limit, let least = front.entries.first?.cost else { return false }
+    return cost > least
+  }
+
+  /// The last index of ascending sizes whose weights and caches fit; nil where none does. What else a
+  /// device holds is dearer to add up, and looked at where it matters.
   private func last(_ shape: PoolShape, _ sizes: [(sequences: Int, promptTokens: Int)]) -> Int? {
-    let held = last(sizes.count) {
-      evaluator.holdsWeightsAndCaches(
-        shape, sequences: sizes[$0].sequences, promptTokens: sizes[$0].promptTokens)
-    }
-    guard let held else { return nil }
+    guard let holds = evaluator.holdsWeightsAndCaches(shape) else { return nil }
+    return last(sizes.count) { holds(sizes[$0].sequences, sizes[$0].promptTokens) }
+  }
+
+  /// The last of ascending sizes that fit, from those that weights and caches leave.
+  private func lastThatFits(
+    _ shape: PoolShape, _ sizes: [(sequences: Int, promptTokens: Int)], upTo held: Int
+  ) -> Int? {
     func fits(_ index: Int) -> Bool {
       evaluator.fits(
         shape, sequences: sizes[index].sequences, promptTokens: sizes[index].promptTokens)
@@ -86,25 +94,29 @@ struct PoolExplorer {
 
   private mutating func exploreDecode(_ shape: PoolShape) {
     let sizes = problem.space.sequences
-    let most = last(shape, sizes.map { ($0, 0) })
-    guard let most else { return }
-    var boxes = [0...most]
+    guard let held = last(shape, sizes.map { ($0, 0) }) else { return }
+    var most: Int?
+    var boxes = [0...held]
     while let box = boxes.popLast() {
+      if let most, box.lowerBound > most { continue }
       evaluations += 1
       // Kernels that hold no more rows hold no more of any larger size.
       let sequences = sizes[box.lowerBound]
-      guard var least = evaluator.decodePoint(shape, sequences: sequences, depth: .rough) else {
+      guard let rough = evaluator.decodePoint(shape, sequences: sequences, depth: .rough) else {
         continue
       }
-      if isOpen(least) {
-        least = evaluator.decodePoint(shape, sequences: sequences, depth: .bound) ?? least
-        take(least, evaluator.decodePoint(shape, sequences: sequences, depth: .most))
+      if isOpen(rough) {
+        most = most ?? lastThatFits(shape, sizes.map { ($0, 0) }, upTo: held) ?? -1
+        if box.lowerBound > most ?? held { continue }
+        take(
+          evaluator.decodePoint(shape, sequences: sequences, depth: .bound) ?? rough,
+          evaluator.decodePoint(shape, sequences: sequences, depth: .most))
       }
       if box.count == 1 { continue }
-      let largest = Double(sizes[box.upperBound]) / Double(sequences)
-      let gain = least.requestRate * largest / Self.monotony
+      let largest = Double(sizes[min(box.upperBound, most ?? held)]) / Double(sequences)
       if prunes(
-        cost: least.timePerToken * Self.monotony, gain: gain, limit: problem.timePerToken)
+        cost: rough.timePerToken * (1 - Self.rounding),
+        gain: rough.requestRate * largest * (1 + Self.rounding), limit: problem.timePerToken)
       {
         continue
       }
@@ -114,27 +126,31 @@ struct PoolExplorer {
 
   private mutating func explorePrefill(_ shape: PoolShape) {
     let sizes = problem.space.prefillTokens
-    let most = last(shape, sizes.map { (0, $0) })
-    guard let most else { return }
-    var boxes = [0...most]
+    guard let held = last(shape, sizes.map { (0, $0) }) else { return }
+    var most: Int?
+    var boxes = [0...held]
     while let box = boxes.popLast() {
+      if let most, box.lowerBound > most { continue }
       evaluations += 1
       let tokens = sizes[box.lowerBound]
-      guard var least = evaluator.prefillPoint(shape, tokens: tokens, depth: .rough) else {
+      guard let rough = evaluator.prefillPoint(shape, tokens: tokens, depth: .rough) else {
         continue
       }
-      if isOpen(least) || isEarly(least) {
-        least = evaluator.prefillPoint(shape, tokens: tokens, depth: .bound) ?? least
+      if isOpen(rough) || isEarly(rough) {
+        most = most ?? lastThatFits(shape, sizes.map { (0, $0) }, upTo: held) ?? -1
+        if box.lowerBound > most ?? held { continue }
+        let least = evaluator.prefillPoint(shape, tokens: tokens, depth: .bound) ?? rough
         let most = evaluator.prefillPoint(shape, tokens: tokens, depth: .most)
         note(least, most)
         take(least, most)
       }
       if box.count == 1 { continue }
-      let largest = Double(sizes[box.upperBound])
+      let largest = Double(sizes[min(box.upperBound, most ?? held)])
       let steps = (problem.tokensRead / largest).rounded(.up) + 0.5
-      let gain = least.requestRate * largest / Double(tokens) / Self.monotony
       if prunes(
-        cost: steps * least.step * Self.monotony, gain: gain, limit: problem.timeToFirstToken)
+        cost: steps * rough.step * (1 - Self.rounding),
+        gain: rough.requestRate * largest / Double(tokens) * (1 + Self.rounding),
+        limit: problem.timeToFirstToken)
       {
         continue
       }
@@ -184,30 +200,29 @@ struct PoolExplorer {
       let (sequences, chunk) = (sizes[box.sequences.lowerBound], chunks[box.chunks.lowerBound])
       evaluations += 1
       // Decoding alone, or one sequence with the chunk, takes no longer than both: known already.
-      if let rough = evaluator.roughUnifiedPoint(
-        shape, sequences: sequences, chunk: chunk, monotony: Self.monotony),
-        !isOpen(unified: rough),
-        prunes(unified: rough, sizes[box.sequences.upperBound], chunks[box.chunks.upperBound])
+      if let least = evaluator.roughUnifiedPoint(shape, sequences: sequences, chunk: chunk),
+        !isOpen(unified: least),
+        prunes(unified: least, sizes[box.sequences.upperBound], chunks[box.chunks.upperBound])
       {
         continue
       }
       guard
-        var least = evaluator.unifiedPoint(
+        let rough = evaluator.unifiedPoint(
           shape, sequences: sequences, chunk: chunk, depth: .rough)
       else { continue }
-      if isOpen(unified: least) {
-        least =
-          evaluator.unifiedPoint(shape, sequences: sequences, chunk: chunk, depth: .bound) ?? least
-      }
-      if isOpen(unified: least) {
-        // Memory is dearer to work out than a bound on time: only where it matters.
-        if !evaluator.fits(shape, sequences: sequences, promptTokens: chunk) { continue }
-        take(
-          unified: least,
-          evaluator.unifiedPoint(shape, sequences: sequences, chunk: chunk, depth: .most))
+      if isOpen(unified: rough) {
+        let least =
+          evaluator.unifiedPoint(shape, sequences: sequences, chunk: chunk, depth: .bound) ?? rough
+        if isOpen(unified: least) {
+          // Memory is dearer to work out than a bound on time: only where it matters.
+          if !evaluator.fits(shape, sequences: sequences, promptTokens: chunk) { continue }
+          take(
+            unified: least,
+            evaluator.unifiedPoint(shape, sequences: sequences, chunk: chunk, depth: .most))
+        }
       }
       if box.sequences.count == 1 && box.chunks.count == 1 { continue }
-      if prunes(unified: least, sizes[box.sequences.upperBound], chunks[box.chunks.upperBound]) {
+      if prunes(unified: rough, sizes[box.sequences.upperBound], chunks[box.chunks.upperBound]) {
         continue
       }
       // The side that spans more octaves is cut.
@@ -246,7 +261,7 @@ struct PoolExplorer {
     let steps = (problem.tokensRead / Double(chunk)).rounded(.up)
     let least = Double(point.sequences) * gained / Double(problem.outputLength) * steps
     if least > problem.mostUtilization { return true }
-    if steps * point.promptStep * Self.monotony > max(problem.timeToFirstToken, earliest) {
+    if steps * point.promptStep * (1 - Self.rounding) > max(problem.timeToFirstToken, earliest) {
       return true
     }
     // The fewest sequences with the largest chunks have the fewest steps that carry any.
@@ -255,11 +270,11 @@ struct PoolExplorer {
       ?? point.step
     var idle = 1.0
     for _ in 0..<point.shape.mesh.dp { idle *= 1 - min(least, 1) }
-    let step = Self.monotony * (plain * idle + max(plain, point.promptStep) * (1 - idle))
+    let step = (1 - Self.rounding) * (plain * idle + max(plain, point.promptStep) * (1 - idle))
     let rate =
       Double(point.shape.mesh.dp * sequences) * gained / Double(problem.outputLength) / step
     let gain = rate * problem.yield(of: point.shape)
-    let earliest = steps * point.promptStep * Self.monotony
+    let earliest = steps * point.promptStep * (1 - Self.rounding)
     let cost = problem.cost(ofUnified: step / gained, earliest)
     if prunes(cost: cost, gain: gain, limit: costLimit) { return true }
     if isBeaten(cost: step / gained, gain: gain) { return true }
@@ -268,9 +283,7 @@ struct PoolExplorer {
     return cost > costLimit || gain <= best
   }
 
-  private var costLimit: Double {
-    problem.cost(ofUnified: problem.timePerToken, problem.timeToFirstToken)
-  }
+  private var costLimit: Double { problem.limit(of: .unified) }
 
   /// Both halves of a range, the lower one last, so that it is taken first.
   private static func halves(of range: ClosedRange<Int>) -> [ClosedRange<Int>] {

@@ -30,8 +30,14 @@ extension Refinement {
       own.devices * deployment.prefillInstances, tables.variant(own.shape)
     )
     var best = deployment
+    // A pool that is only bounded stands there at its best: what is late even so need not be looked at.
     for point in points
-    where devices % point.devices == 0 && tables.variant(point.shape) == variant {
+    where devices % point.devices == 0
+      && point.timeToFirstToken + deployment.transferSeconds < best.timeToFirstToken
+      && point.requestRate * Double(devices / point.devices)
+        >= deployment.requestRate * (1 - 1e-9)
+      && tables.variant(point.shape) == variant
+    {
       let made = builder.deployment(
         self[point], devices / point.devices, deployment.decode, deployment.decodeInstances)
       guard let made, made.requestRate >= deployment.requestRate * (1 - 1e-9),

@@ -102,7 +102,7 @@ extension PoolPoint {
     switch shape.role {
     case .decode: timePerToken
     case .prefill: timeToFirstToken
-    case .unified: problem.cost(ofUnified: timePerToken, timeToFirstToken)
+    case .unified: problem.cost(ofUnified: timePerToken, readingTime)
     }
   }
 
@@ -124,8 +124,17 @@ extension SearchProblem {
 
   /// What unified pools are compared by, beside what they deliver: the time of a token, or that of
   /// a whole answer if that is sought.
-  func cost(ofUnified timePerToken: Double, _ timeToFirstToken: Double) -> Double {
+  func cost(ofUnified timePerToken: Double, _ readingTime: Double) -> Double {
     objective == .latency
-      ? timeToFirstToken + timePerToken * Double(outputLength - 1) : timePerToken
+      ? readingTime + timePerToken * Double(outputLength - 1) : timePerToken
+  }
+
+  /// The most that a point's cost may be.
+  func limit(of role: Pool.Role) -> Double {
+    switch role {
+    case .decode: timePerToken
+    case .prefill: timeToFirstToken
+    case .unified: cost(ofUnified: timePerToken, timeToFirstToken)
+    }
   }
 }

@@ -115,13 +115,17 @@ public struct Search: Sendable {
       let task = tasks[index]
       var explorer = PoolExplorer(evaluator)
       (explorer.rivals, explorer.floor) = (rivals.front, rivals.floor)
-      let shapes = task.devices.flatMap { devices in
-        evaluator.tables.shapes(task.role, devices: devices, variant: task.variant)
-      }.filter { task.isLowLatency == nil || $0.isLowLatency == task.isLowLatency }
-      for shape in shapes { explorer.explore(shape) }
+      var count = 0
+      for devices in task.devices {
+        let shapes = evaluator.tables.shapes(task.role, devices: devices, variant: task.variant)
+          .filter { task.isLowLatency == nil || $0.isLowLatency == task.isLowLatency }
+        for shape in shapes { explorer.explore(shape) }
+        count += shapes.count
+        evaluator.forgetPools()
+      }
       let found = Found(
         points: explorer.points, earliest: explorer.earliestPoints,
-        evaluations: explorer.evaluations, shapes: shapes.count)
+        evaluations: explorer.evaluations, shapes: count)
       results.withLock { $0[index] = found }
       progress(done.add(1, ordering: .relaxed).newValue)
     }

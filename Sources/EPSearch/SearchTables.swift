@@ -22,6 +22,8 @@ final class SearchTables: Sendable {
   let problem: SearchProblem
   let sketchers: [Variant: PoolSketcher]
   let experts: Int
+  /// Whether steps may be cut into micro-batches and lots.
+  let cuts: Bool
   let usableBytes: Int
   private let balance = Mutex<[BalanceKey: Double]>([:])
 
@@ -36,6 +38,7 @@ final class SearchTables: Sendable {
     }
     self.sketchers = sketchers
     experts = SearchTables.experts(of: problem.program)
+    cuts = !problem.program.routesWithCapacity
     if case .measured(let loads) = problem.skew.loads, experts > 0, loads.experts != experts {
       throw Diagnostics(
         "expert-loads",

@@ -8,10 +8,24 @@ public struct ValidationReport: Sendable {
     public var rate: Double
     /// Mean over largest rows of expert ranks, as they were drawn.
     public var balancedness: Double
+    /// Where experts lay.
+    public var placement: Placement
+
+    /// Where the experts of a case lie.
+    public enum Placement: String, Sendable {
+      /// Anywhere: all get the same.
+      case even
+      /// Where the planner puts them for their loads.
+      case planned
+      /// In order, as the case says.
+      case inOrder = "in order"
+    }
+
     /// Makes a result.
-    public init(rate: Double, balancedness: Double) {
+    public init(rate: Double, balancedness: Double, placement: Placement) {
       self.rate = rate
       self.balancedness = balancedness
+      self.placement = placement
     }
   }
 
@@ -110,8 +124,8 @@ public struct ValidationReport: Sendable {
   private var throughputTable: String {
     let isSimulated = throughputs.contains { $0.simulated != nil }
     var text = "| case | system | configuration | predicted | 90 % | measured | error | fit |"
-    text += isSimulated ? " simulated | error | balance drawn |\n" : "\n"
-    text += "|---|---|---|--:|--:|--:|--:|---|" + (isSimulated ? "--:|--:|--:|\n" : "\n")
+    text += isSimulated ? " simulated | error | balance drawn | experts |\n" : "\n"
+    text += "|---|---|---|--:|--:|--:|--:|---|" + (isSimulated ? "--:|--:|--:|---|\n" : "\n")
     for row in throughputs {
       text +=
         "| \(row.measured.id) | \(row.measured.system) | \(row.measured.phase?.rawValue ?? "") "
@@ -122,7 +136,7 @@ public struct ValidationReport: Sendable {
       if let simulated = row.simulated {
         text += " \(simulated.rate.text(0)) "
         text += "| \(Self.percent(simulated.rate / row.measured.value - 1)) "
-        text += "| \(simulated.balancedness.text(2)) |"
+        text += "| \(simulated.balancedness.text(2)) | \(simulated.placement.rawValue) |"
       }
       text += "\n"
     }

@@ -8,18 +8,20 @@ import Glibc
 
 /// Runs the steps of measured cases on simulated devices.
 ///
-/// Tokens draw their experts. The fullest rank is as far above the mean as the case's estimate takes it
-/// to be, before batches add their own chance; where ranks are perfectly balanced, every expert gets
-/// exactly its share.
+/// Experts lie where the planner puts them for typical loads, or in order where the case says so, and tokens
+/// draw them from loads that are so far from those that the fullest rank is as much above the mean as the
+/// case's estimate takes it to be, before batches add their own chance. Where ranks are perfectly
+/// balanced, every expert gets exactly its share.
 struct CaseSimulation {
   private struct Balance: Hashable {
     var experts: Int
     var ranks: Int
     var slots: Int
     var ratio: Double
+    var placesExperts: Bool
   }
 
-  private var sigmas: [Balance: Double] = [:]
+  private var known: [Balance: [ExpertSkew.Layer]] = [:]
 
   /// Tokens a second and device, and mean over largest rows of expert ranks as they were drawn.
   mutating func run(
@@ -27,49 +29,74 @@ struct CaseSimulation {
   ) throws(Diagnostics) -> ValidationReport.Simulated? {
     if prediction.steps.isEmpty { return nil }
     var seconds: [Double] = []
-    var balancedness = 1.0
+    var result = ValidationReport.Simulated(rate: 0, balancedness: 1, placement: .even)
     for estimator in prediction.steps {
-      var options = SimulationOptions(
-        routing: RoutingSource(estimator.assumedBalancedness < 1 ? .drawn : .mean))
-      options.routing.loads = try loads(of: estimator)
-      options.threads = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
-      let outcome = try PoolSimulation.steadyStep(estimator, options: options)
-      seconds.append(outcome.stepSeconds)
-      balancedness = outcome.balancedness
-    }
-    return ValidationReport.Simulated(rate: prediction.rate(seconds), balancedness: balancedness)
-  }
-
-  /// Popularities whose ranks, experts in order, are as unbalanced as the estimate assumes.
-  private mutating func loads(of estimator: StepEstimator) throws(Diagnostics) -> LoadSource? {
-    guard estimator.assumedBalancedness < 1, let placement = estimator.pool.placements.first else {
-      return nil
-    }
-    let balance = Balance(
-      experts: placement.experts, ranks: estimator.pool.mesh.ep, slots: placement.slotsPerRank,
-      ratio: estimator.assumedBalancedness)
-    let sigma: Double
-    if let known = sigmas[balance] {
-      sigma = known
-    } else {
-      do throws(PlacementError) { sigma = try Self.sigma(balance) } catch {
-        throw Diagnostics("expert-loads", error.description)
+      let threads = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+      var options = SimulationOptions(routing: RoutingSource(.mean))
+      var placed = estimator
+      options.threads = threads
+      if estimator.assumedBalancedness < 1, let placement = estimator.pool.placements.first {
+        let balance = Balance(
+          experts: placement.experts, ranks: estimator.pool.mesh.ep, slots: placement.slotsPerRank,
+          ratio: estimator.assumedBalancedness, placesExperts: prediction.placesExperts)
+        do throws(PlacementError) {
+          let layers: [ExpertSkew.Layer]
+          if let made = known[balance] { layers = made } else { layers = try Self.layers(balance) }
+          known[balance] = layers
+          options.routing = RoutingSource(.drawn, loads: try placed.pool.place(layers))
+        } catch { throw Diagnostics("expert-loads", error.description) }
+        result.placement = prediction.placesExperts ? .planned : .inOrder
       }
-      sigmas[balance] = sigma
+      let outcome = try PoolSimulation.steadyStep(placed, options: options)
+      seconds.append(outcome.stepSeconds)
+      result.balancedness = outcome.balancedness
     }
-    return .drawn(.lognormal(sigma: sigma), seed: 1)
+    result.rate = prediction.rate(seconds)
+    return result
   }
 
-  /// The spread of lognormal popularities that comes to a ratio of mean to largest load.
-  private static func sigma(_ balance: Balance) throws(PlacementError) -> Double {
+  /// Layers whose fullest rank is as far above the mean as asked for: by drift from what experts were
+  /// placed for, or by popularities where they lie in order.
+  private static func layers(_ balance: Balance) throws(PlacementError) -> [ExpertSkew.Layer] {
+    let shape = try PlacementShape(
+      experts: balance.experts, ranks: balance.ranks, slotsPerRank: balance.slots)
+    func made(_ sigma: Double) throws(PlacementError) -> [ExpertSkew.Layer] {
+      try ExpertSkew(.drawn(.lognormal(sigma: sigma))).layers(
+        experts: balance.experts, ranks: balance.ranks, slotsPerRank: balance.slots,
+        isBalanced: balance.placesExperts)
+    }
+    let placed = try made(0.7)
+    var layers = placed
     var (low, high) = (0.0, 4.0)
     for _ in 0..<24 {
       let middle = (low + high) / 2
-      let ratio = try ExpertSkew(.drawn(.lognormal(sigma: middle))).balancedness(
-        experts: balance.experts, ranks: balance.ranks, slotsPerRank: balance.slots,
-        isBalanced: false)
+      layers =
+        balance.placesExperts
+        ? ExpertSkew(.even, drift: middle).drifted(placed) : try made(middle)
+      let ratio = ExpertSkew.even.balancedness(of: layers, shape)
       if ratio > balance.ratio { low = middle } else { high = middle }
     }
-    return (low + high) / 2
+    return layers
+  }
+}
+
+extension Pool {
+  /// Places the experts of layers as those of some that stand for all, in turn, and returns their loads.
+  fileprivate mutating func place(
+    _ kinds: [ExpertSkew.Layer]
+  ) throws(PlacementError) -> LoadSource {
+    var rows: [(layer: Int, loads: [Double])] = []
+    placements = placements.flatMap { placement in
+      kinds.enumerated().compactMap { number, kind in
+        let own = placement.layers.filter { $0 % kinds.count == number }
+        if own.isEmpty { return nil }
+        var placed = placement
+        (placed.layers, placed.slots) = (own, kind.slots)
+        rows += own.map { ($0, kind.loads) }
+        return placed
+      }
+    }
+    rows.sort { $0.layer < $1.layer }
+    return .measured(try ExpertLoads(rows: rows.map(\.loads), layers: rows.map(\.layer)))
   }
 }

@@ -27,6 +27,24 @@ struct Epc: ParsableCommand {
     ])
 }
 
+extension Epc {
+  /// Runs the command. A negative number behind a flag is that flag's value, so that what is said of it
+  /// is why it is refused, not that a value is missing.
+  static func main() {
+    var arguments: [String] = []
+    for argument in CommandLine.arguments.dropFirst() {
+      if argument.hasPrefix("-"), Double(argument) != nil, let flag = arguments.last,
+        flag.hasPrefix("--"), !flag.contains("=")
+      {
+        arguments[arguments.count - 1] = "\(flag)=\(argument)"
+      } else {
+        arguments.append(argument)
+      }
+    }
+    main(arguments)
+  }
+}
+
 /// Runs a command's work, printing diagnostics on stderr and ending with exit code 1 if it fails.
 ///
 /// Of several processes that fail alike, one should say so: `isQuiet` is for the others.

@@ -24,6 +24,8 @@ struct MemoryFlags: ParsableArguments {
       bytesPerWeight = device.weights.bytesPerWeight
     case .reference, .mpi, .plugin: bytesPerWeight = 4
     }
+    let weights = Double(plan.model.parameters + plan.model.draftParameters) * bytesPerWeight
+    let free = FreeMemory.bytes
     if let memory {
       if !backend.takesWeightsInParts {
         throw Diagnostics("flag", "'--memory' works with '--backend cpu' and 'reference'")
@@ -31,10 +33,12 @@ struct MemoryFlags: ParsableArguments {
       guard let bytes = MemoryFlags.bytes(memory) else {
         throw Diagnostics("flag", "'--memory \(memory)'; write a size such as 8GiB or 500MiB")
       }
+      if free > 0, min(Double(bytes), weights) > Double(free) {
+        throw Diagnostics(
+          "flag", "'--memory \(memory)', but \(Units.bytes(free)) are free; give at most as much")
+      }
       return (bytes, nil)
     }
-    let weights = Double(plan.model.parameters + plan.model.draftParameters) * bytesPerWeight
-    let free = FreeMemory.bytes
     // Caches, values and the program take some, and so does the system.
     let limit = free / 10 * 9
     if free == 0 || weights <= Double(limit) { return nil }

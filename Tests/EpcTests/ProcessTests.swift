@@ -68,6 +68,7 @@ import Testing
     for (flags, reason) in [
       (weights + ["--report", folder.path("x.html")], "'--report' is of a run without tensors"),
       (weights + ["--faults", faults], "'--faults' is of simulated devices"),
+      (["--weights", "synthetic:one", "--tokens", "1"], "write a whole number, as in synthetic:1"),
       (["--backend", "simgpu", "--output", "x"], "'--output' is of a run with tensors"),
       (["--backend", "simgpu", "--faults", faults], "add '--steps 21'"),
     ] {
@@ -75,6 +76,18 @@ import Testing
       #expect(run.status == 1)
       #expect(run.errors.contains(reason), "\(run.errors)")
     }
+  }
+
+  @Test func moreMemoryThanThereIsIsRefused() throws {
+    let folder = try Scratch()
+    let plan = folder.path("plan.json")
+    _ = try epc(["compile", "models/k2.swift", "--cluster", "h200:32", "-o", plan])
+    let run = try epc([
+      "exec", plan, "--weights", "synthetic:1", "--tokens", "1", "--backend", "cpu", "--memory",
+      "999TiB",
+    ])
+    #expect(run.status == 1)
+    #expect(run.errors.contains("are free; give at most as much"), "\(run.errors)")
   }
 
   /// Whichever process is killed, the others end at once and say what happened.

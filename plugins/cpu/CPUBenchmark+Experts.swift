@@ -4,7 +4,8 @@ internal import EPModel
 
 extension CPUBenchmark {
   /// Measures a layer of routed experts, from gathering rows to adding results up: 64 experts of 1024
-  /// inputs and 512 hidden elements, 8 a token, each chosen as often as any other.
+  /// inputs and 512 hidden elements, 8 a token, each chosen as often as any other; few tokens choose
+  /// others than those before.
   ///
   /// `rows` of the result are tokens, and the bytes those of the experts that have some.
   public func measureExperts(_ weights: WeightFormat, tokens: Int) -> Row {
@@ -18,6 +19,7 @@ extension CPUBenchmark {
     var places = Array(repeating: Int32(0), count: rows)
     for (place, row) in order.enumerated() { places[row] = Int32(place) }
     let ends = Storage((0..<experts).map { Int32((rows + experts - 1 - $0) / experts) }.running)
+    let isSparse = experts % rows == 0
     let sources = Storage(order.map { Int32($0 / topK) })
     let (returnPlaces, indices) = (Storage(places), Storage(places.map { _ in Int32(0) }))
     let shares = Storage(Array(repeating: Float(1) / Float(topK), count: rows))
@@ -33,8 +35,12 @@ extension CPUBenchmark {
     let scratch = unsafe Storage(bytes: epc_experts_scratch(&shape, rows, device.threads))
     let layer = experts * (2 * bytes + downBytes)
     let layers = max(room.memory.bytes / layer, 1)
-    let best = fastest(runs: layers) { run in
+    let (best, floor) = fastest(weights, runs: layers) { run in
       let first = run % layers * layer
+      let shift = run / layers * rows % experts
+      for expert in 0..<experts where isSparse {
+        unsafe ends.memory.indices[expert] = Int32(min(max(expert + 1 - shift, 0), rows))
+      }
       unsafe shape.gate = UnsafeRawPointer(room.memory.base + first)
       unsafe shape.up = unsafe shape.gate + experts * bytes
       unsafe shape.down = unsafe shape.up + experts * bytes
@@ -48,10 +54,10 @@ extension CPUBenchmark {
           weights: shares.memory, identity: nil, experts: experts, isUnweighted: false,
           rows: tokens, topK: topK, width: width), to: result.memory, step)
     }
-    return row(
-      weights, rows: tokens, out: hidden, contracted: width, experts: experts, seconds: best,
-      operations: 2 * Double(rows) * 3 * Double(width * hidden),
-      bytes: Double((2 * bytes + downBytes) * min(rows, experts)))
+    return Row(
+      weights: weights, rows: tokens, out: hidden, contracted: width, experts: experts,
+      seconds: best, operations: 2 * Double(rows * 3 * width * hidden) / best,
+      bytes: Double((2 * bytes + downBytes) * min(rows, experts)) / best, floor: floor)
   }
 }
 

@@ -21,42 +21,59 @@ public struct CPUBenchmark {
     public var operations: Double
     /// Bytes of weights read a second.
     public var bytes: Double
+    /// What the machine could do at most just before or after.
+    public var floor: Floor
     /// Seconds that the larger of the products at their peak rate and the weights at the read rate
     /// take, as a share of those it took.
-    public var share: Double
+    public var share: Double { max(operations / floor.peak, bytes / floor.reads) }
+    /// The same if there were no tiles.
+    public var shareOfVectors: Double { max(operations / floor.vectorPeak, bytes / floor.reads) }
+  }
+
+  /// What the machine can do at most. Others on the same host change that from second to second.
+  public struct Floor: Hashable, Sendable {
+    /// Bytes that the threads together read a second.
+    public var reads: Double
+    /// Operations a second of numbers in registers.
+    public var peak: Double
+    /// Those of the same numbers without tiles.
+    public var vectorPeak: Double
+    /// Operations a second of tiles that come from the second-level cache, one for each product, for
+    /// formats that are multiplied in tiles; of numbers in registers for others.
+    public var cachedPeak: Double
+
+    /// The larger of each.
+    public func joined(_ other: Floor) -> Floor {
+      Floor(
+        reads: max(reads, other.reads), peak: max(peak, other.peak),
+        vectorPeak: max(vectorPeak, other.vectorPeak),
+        cachedPeak: max(cachedPeak, other.cachedPeak))
+    }
   }
 
   let device: CPUDevice
   /// Weights from memory, not from caches: as many copies as make so many bytes.
   let room: Storage
 
-  /// Bytes that the threads together read a second.
-  public let readRate: Double
-  /// Operations a second of numbers in registers, by format.
-  public let peaks: [WeightFormat: Double]
-  /// The same of tiles that come from the second-level cache, one for each product, for formats that
-  /// are multiplied in tiles; of numbers in registers for others.
-  public let cachedPeaks: [WeightFormat: Double]
-
-  /// Measures the floors; takes a second or two.
-  public init(
-    _ device: CPUDevice, formats: [WeightFormat] = WeightFormat.allCases, bytes: Int = 512 << 20
-  ) {
+  /// Makes ready what is read.
+  public init(_ device: CPUDevice, bytes: Int = 512 << 20) {
     self.device = device
     room = Storage(bytes: bytes)
     // Pages that nothing was written to are all the same one, which is read from a cache.
     for place in stride(from: 0, to: bytes, by: 4096) {
       unsafe room.memory.base.storeBytes(of: 1, toByteOffset: place, as: UInt8.self)
     }
-    readRate = unsafe epc_read_rate(device.pool.pool, room.memory.base, bytes, 5)
-    var (peaks, cachedPeaks) = ([WeightFormat: Double](), [WeightFormat: Double]())
-    for weights in formats {
-      let (pool, level) = unsafe (device.pool.pool, device.level.level)
-      peaks[weights] = unsafe epc_peak_rate(pool, level, weights.format, false)
-      cachedPeaks[weights] = unsafe epc_peak_rate(pool, level, weights.format, true)
-    }
-    self.peaks = peaks
-    self.cachedPeaks = cachedPeaks
+  }
+
+  /// Measures the floors of a format; takes about a fifth of a second.
+  public func floor(_ weights: WeightFormat) -> Floor {
+    let (pool, level) = unsafe (device.pool.pool, device.level.level)
+    let withoutTiles = min(device.level, .vnni).level
+    return unsafe Floor(
+      reads: epc_read_rate(pool, room.memory.base, room.memory.bytes, 4),
+      peak: epc_peak_rate(pool, level, weights.format, false, 20),
+      vectorPeak: epc_peak_rate(pool, withoutTiles, weights.format, false, 20),
+      cachedPeak: epc_peak_rate(pool, level, weights.format, true, 10))
   }
 
   /// Measures one product; with experts every row meets one, the next row the next expert.
@@ -77,7 +94,7 @@ public struct CPUBenchmark {
       bias: nil, group_ends: experts > 1 ? UnsafePointer(ends.memory.indices) : nil,
       groups: experts)
     let scratch = unsafe Storage(bytes: epc_linear_scratch(&linear, rows))
-    let best = fastest(runs: min(copies, 16)) { run in
+    let (best, floor) = fastest(weights, runs: min(copies, 16)) { run in
       unsafe linear.weights = UnsafeRawPointer(
         room.memory.base + run % copies * matrixBytes * experts)
       let isDone = unsafe epc_linear_run(
@@ -85,15 +102,18 @@ public struct CPUBenchmark {
         scratch.memory.base, y.memory.reals)
       precondition(isDone, "out of memory")
     }
-    let operations = 2 * Double(rows) * Double(out) * Double(contracted)
-    let bytes = Double(matrixBytes * active)
-    return row(
-      weights, rows: rows, out: out, contracted: contracted, experts: experts, seconds: best,
-      operations: operations, bytes: bytes)
+    return Row(
+      weights: weights, rows: rows, out: out, contracted: contracted, experts: experts,
+      seconds: best, operations: 2 * Double(rows * out * contracted) / best,
+      bytes: Double(matrixBytes * active) / best, floor: floor)
   }
 
-  /// The seconds of one run in the fastest of a few rounds of `runs` runs; runs are numbered.
-  func fastest(runs: Int, _ body: (Int) -> Void) -> Double {
+  /// The seconds of one run in the fastest of a few rounds of `runs` runs, which are numbered, and what
+  /// the machine could do meanwhile.
+  func fastest(
+    _ weights: WeightFormat, runs: Int, _ body: (Int) -> Void
+  ) -> (seconds: Double, floor: Floor) {
+    let before = floor(weights)
     let clock = ContinuousClock()
     var best = Double.infinity
     var spent = 0.0
@@ -106,19 +126,7 @@ public struct CPUBenchmark {
       spent += seconds
       rounds += 1
     }
-    return best
-  }
-
-  /// What a product took beside its floor.
-  func row(
-    _ weights: WeightFormat, rows: Int, out: Int, contracted: Int, experts: Int,
-    seconds: Double, operations: Double, bytes: Double
-  ) -> Row {
-    let floor = max(operations / (peaks[weights] ?? 1), bytes / readRate)
-    return Row(
-      weights: weights, rows: rows, out: out, contracted: contracted, experts: experts,
-      seconds: seconds, operations: operations / seconds, bytes: bytes / seconds,
-      share: floor / seconds)
+    return (best, before.joined(floor(weights)))
   }
 
   /// Packs one matrix and copies it all over the room.

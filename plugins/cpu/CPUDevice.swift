@@ -1,5 +1,6 @@
 internal import CEPKernels
 public import EPBackend
+internal import Synchronization
 
 /// The host's processor, with packed weights, vector instructions and threads.
 ///
@@ -11,6 +12,7 @@ public struct CPUDevice: Device {
   /// The instructions used.
   public let level: CPULevel
   let pool: CPUThreads
+  let reference = ReferenceSeconds()
 
   /// Makes a device.
   ///
@@ -25,6 +27,9 @@ public struct CPUDevice: Device {
     self.level = min(level, CPULevel.best)
     pool = CPUThreads(threads)
   }
+
+  /// Seconds spent in reference kernels so far, by kind of operation: those that have no fast kernel.
+  public var referenceSeconds: [String: Double] { reference.withLock { $0 } }
 
   /// Threads that share the work.
   public var threads: Int { pool.count }
@@ -124,5 +129,14 @@ extension EncodedRows.Encoding {
     case .bf16: EPC_ENCODED_BF16
     case .fp8: EPC_ENCODED_FP8
     }
+  }
+}
+
+/// Seconds by kind of operation.
+final class ReferenceSeconds: Sendable {
+  private let seconds = Mutex<[String: Double]>([:])
+
+  func withLock<Result>(_ body: (inout sending [String: Double]) -> sending Result) -> Result {
+    seconds.withLock(body)
   }
 }

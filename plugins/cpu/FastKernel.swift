@@ -4,8 +4,10 @@ internal import EPModel
 
 /// An operation made ready for the fast kernels, or for the reference kernels where it is rare.
 @safe
-public struct FastKernel: @unchecked Sendable {
+public final class FastKernel: @unchecked Sendable {
   let kernel: CPUKernel
+  /// What the operation is called.
+  private let name: String
   /// The forms of the operands that are weights; nil for reals.
   let forms: [WeightForm?]
   /// How the weight of a matrix product is kept.
@@ -22,6 +24,7 @@ public struct FastKernel: @unchecked Sendable {
 
   init(_ op: OpDescription, weights: WeightFormat) throws(BackendError) {
     kernel = try CPUKernel(op)
+    name = op.kind.rawValue
     format = weights.format(of: op.weightRoles.indices.contains(1) ? op.weightRoles[1] : nil)
     if case .binary(let form) = kernel.form {
       isElementByElement = form.isElementByElement
@@ -51,7 +54,7 @@ public struct FastKernel: @unchecked Sendable {
     let rows = step.count(kernel.rows)
     if rows == 0 { return }
     if !forms.isEmpty && !forming.isAsked {
-      kernel.run(arguments, step)
+      runReference(arguments, step, on: device)
       return
     }
     switch kernel.form {
@@ -66,8 +69,17 @@ public struct FastKernel: @unchecked Sendable {
     case .binary(let form) where isElementByElement: run(form, arguments, rows, on: device)
     case .embed, .contract, .unary, .binary, .affine, .positionScale, .sumSquares, .softmax,
       .reduce, .slice, .concat, .reshape, .index, .shortConvolution:
-      kernel.run(arguments, step)
+      runReference(arguments, step, on: device)
     }
+  }
+
+  /// Runs the reference kernel, and notes what that took.
+  private func runReference(_ arguments: OpArguments, _ step: StepState, on device: CPUDevice) {
+    let clock = ContinuousClock()
+    let start = clock.now
+    kernel.run(arguments, step)
+    let seconds = start.duration(to: clock.now).seconds
+    device.reference.withLock { $0[name, default: 0] += seconds }
   }
 
   private func run(

@@ -29,7 +29,8 @@ static void multiply(void *context, size_t index, size_t worker) {
   if (index == 0) r->operations = made;
 }
 
-double epc_peak_rate(epc_pool *pool, epc_level level, epc_format format, bool is_cached) {
+double epc_peak_rate(epc_pool *pool, epc_level level, epc_format format, bool is_cached,
+                     size_t rounds) {
   const bool has_tiles = level == EPC_LEVEL_AMX && format != EPC_FORMAT_F32;
   // Tiles expand MXFP4 to bf16.
   const bool is_bytes = format == EPC_FORMAT_INT8 || (format == EPC_FORMAT_MXFP4 && !has_tiles);
@@ -49,8 +50,8 @@ double epc_peak_rate(epc_pool *pool, epc_level level, epc_format format, bool is
     memset(memory, 0, EPC_CACHED_BYTES);
   }
   double best = 0;
-  // A few milliseconds each: some of them are undisturbed.
-  for (int round = 0; round < 40; round++) {
+  // About a millisecond each: some of them are undisturbed.
+  for (size_t round = 0; round < rounds; round++) {
     const double start = now();
     epc_pool_run(pool, threads, multiply, &r);
     const double rate = r.operations * (double)threads / (now() - start);

@@ -198,8 +198,10 @@ void epc_join_run(epc_join join, const float *a, const float *b, size_t count, f
 
 /// Operations a second that all threads of a pool do on numbers in registers, as kernels of a format
 /// do them: two for a product and a sum. Where kernels use tiles and `is_cached`, tiles come from the
-/// second-level cache, one for each product, as they do where 32 rows meet 32 outputs.
-double epc_peak_rate(epc_pool *pool, epc_level level, epc_format format, bool is_cached);
+/// second-level cache, one for each product, as they do where 32 rows meet 32 outputs. The fastest of
+/// `rounds` rounds of about a millisecond.
+double epc_peak_rate(epc_pool *pool, epc_level level, epc_format format, bool is_cached,
+                     size_t rounds);
 
 /// Bytes a second that all threads of a pool read of `bytes` bytes, in the faster of `rounds` rounds.
 double epc_read_rate(epc_pool *pool, const void *memory, size_t bytes, size_t rounds);

@@ -69,6 +69,10 @@ uint64_t epc_board_posted(const void *board, uint32_t group);
 /// The block that a rank posted for a member, and what for.
 epc_block epc_board_block(const void *board, uint32_t rank, uint32_t member, uint32_t *kind);
 
+/// Copies a block. `round` is how many bytes receivers that share a core take in all: where those and what
+/// they come from do not fit into its own cache, they are stored past it.
+void epc_board_copy(void *to, const void *from, size_t bytes, size_t round);
+
 /// Says that a rank has taken the blocks of its round; rings like `epc_board_post`.
 void epc_board_take(void *board, uint32_t group, uint32_t members, uint64_t processes);
 

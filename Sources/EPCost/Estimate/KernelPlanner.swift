@@ -35,6 +35,7 @@ struct KernelPlanner {
     let made = outline ?? KernelOutline(sharded)
     self.outline = made
     step = estimator.step.split(into: estimator.microBatches)
+    if times != nil { timed.reserveCapacity(made.items.count + 8) }
     let placement = estimator.pool.placement(function: index, layer: layer)
     self.placement = placement
     (slotRows, imbalance) = KernelPlanner.slotRows(

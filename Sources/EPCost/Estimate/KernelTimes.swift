@@ -1,26 +1,36 @@
 internal import EPPlan
 
-/// Seconds of kernels on one model of hardware, remembered: a search asks for the same shapes again
-/// and again. Not shared between threads; what is remembered does not depend on the order of asking.
+/// Seconds of kernels on one model of hardware, whose shapes' rules are remembered. Not shared between
+/// threads; what is remembered does not depend on the order of asking.
 public final class KernelTimes {
-  private var seconds: [Kernel: Double] = [:]
+  private var rules: [Kernel: KernelRule] = [:]
+  /// That of kernels that only move memory, which is the same for all.
+  private var streaming: KernelRule?
 
   /// Remembers nothing yet.
   public init() {}
 
   /// Seconds of a kernel; `model` is the same in all calls.
   func seconds(of kernel: Kernel, on model: CostModel) -> Double {
-    if let known = seconds[kernel] { return known }
-    let made = model.time(of: kernel).value
-    seconds[kernel] = made
-    return made
+    guard kernel.load > 0, kernel.isNeeded else { return 0 }
+    if case .stream = kernel {
+      if let streaming { return streaming.seconds(of: kernel, on: model.hardware) }
+      let rule = model.rule(for: kernel)
+      if rule.surface == nil { streaming = rule }
+      return rule.seconds(of: kernel, on: model.hardware)
+    }
+    let unit = kernel.unit
+    if let known = rules[unit] { return known.seconds(of: kernel, on: model.hardware) }
+    let made = model.rule(for: kernel)
+    rules[unit] = made
+    return made.seconds(of: kernel, on: model.hardware)
   }
 }
 
 /// A kernel with its seconds, and of what it is only what decides what runs beside it.
 public struct TimedKernel: Hashable, Sendable {
   /// What contention does to it.
-  enum Kind: UInt8 {
+  enum Kind: UInt8, CaseIterable {
     case gemm, experts, attention, memory, lowLatencyDispatch, lowLatencyCombine, normalExchange
   }
 
@@ -58,6 +68,12 @@ public struct TimedKernel: Hashable, Sendable {
     }
   }
 
+  /// A kernel of some kind that takes no time.
+  init(_ kind: Kind, _ stream: ShardedFunction.Stream) {
+    (self.kind, self.stream) = (kind, stream)
+    (operation, part, launches, seconds) = (0, .other, 1, 0)
+  }
+
   init(_ estimate: OpEstimate) {
     self.init(
       operation: estimate.operation, part: estimate.part, stream: estimate.stream,
@@ -65,25 +81,47 @@ public struct TimedKernel: Hashable, Sendable {
   }
 }
 
+/// Seconds of kernels by what contention does to them, on each stream.
+public struct KindSeconds: Hashable, Sendable {
+  var computing = SIMD8<Double>.zero
+  var exchanging = SIMD8<Double>.zero
+  /// How many kernels.
+  public private(set) var count = 0
+
+  mutating func add(_ kernel: TimedKernel) {
+    let kind = Int(kernel.kind.rawValue)
+    switch kernel.stream {
+    case .compute: computing[kind] += kernel.seconds
+    case .communication: exchanging[kind] += kernel.seconds
+    }
+    count += 1
+  }
+
+  /// Adds other kernels.
+  public mutating func add(_ other: KindSeconds) {
+    computing += other.computing
+    exchanging += other.exchanging
+    count += other.count
+  }
+
+  /// Whether normal exchanges are among them.
+  var hasNormalExchange: Bool { exchanging[Int(TimedKernel.Kind.normalExchange.rawValue)] > 0 }
+}
+
 /// The kernels of one call of a function and micro-batch, and what they take one after the other.
-public struct CallKernels: Sendable {
+public final class CallKernels: Sendable {
   /// The kernels.
-  public var kernels: [TimedKernel]
+  public let kernels: [TimedKernel]
   /// Their price.
-  public var price: StepPrice
+  public let price: StepPrice
+  /// Their seconds by kind.
+  public let sums: KindSeconds
 
   /// Makes it of kernels.
   public init(_ kernels: [TimedKernel]) {
     self.kernels = kernels
     price = StepPrice(kernels)
-  }
-
-  /// Both, one after the other.
-  public static func + (first: CallKernels, second: CallKernels) -> CallKernels {
-    var both = first
-    both.kernels += second.kernels
-    both.price.add(second.price)
-    return both
+    sums = kernels.reduce(into: KindSeconds()) { $0.add($1) }
   }
 }
 

@@ -19,7 +19,7 @@ extension LayerPath {
 
   private func bound(
     _ kernels: [TimedKernel], microBatches: Int, contention: Contention, hardware: Hardware,
-    contended: Contended?
+    contended: Contended?, slows: Bool = true
   ) -> Double {
     let isBesideNormal = kernels.contains { $0.kind == .normalExchange }
     var operations = Array(repeating: 0.0, count: operationCount)
@@ -28,7 +28,7 @@ extension LayerPath {
     var (compute, communication) = (0.0, 0.0)
     for kernel in kernels where kernel.part != .launch && kernel.operation < operationCount {
       let operation = Int(kernel.operation)
-      let stretches = contended.map { $0.contains(kernel) } ?? true
+      let stretches = slows && contended.map { $0.contains(kernel) } ?? true
       var seconds = kernel.seconds
       if stretches {
         seconds *= contention.stretch(kernel, isBesideNormal: isBesideNormal, on: hardware)
@@ -89,22 +89,50 @@ extension LayerPath {
     return contended
   }
 
-  /// Seconds that the busier stream is busy with these kernels while other micro-batches run beside
-  /// them; infinite where they exchange nothing.
-  public func busy(
-    _ kernels: [TimedKernel], contention: Contention, hardware: Hardware
-  ) -> Double {
-    let isBesideNormal = kernels.contains { $0.kind == .normalExchange }
-    var (compute, communication) = (0.0, 0.0)
-    for kernel in kernels {
-      let seconds =
-        kernel.seconds * contention.stretch(kernel, isBesideNormal: isBesideNormal, on: hardware)
-      switch kernel.stream {
-      case .compute: compute += seconds
-      case .communication: communication += seconds
+  /// Seconds of the longest way through one batch where nothing slows it down: no schedule of any
+  /// contention is shorter.
+  public func least(_ kernels: [TimedKernel], hardware: Hardware) -> Double {
+    bound(
+      kernels, microBatches: 1, contention: Contention(), hardware: hardware, contended: nil,
+      slows: false)
+  }
+}
+
+/// What contention does to kernels of each kind, as factors of their seconds.
+public struct ContentionFactors: Sendable {
+  /// Of those beside low-latency exchanges, and of those beside normal ones.
+  private var computing: [SIMD8<Double>] = []
+  private var exchanging: [SIMD8<Double>] = []
+  /// Of exchanges, what their own kernels take of the compute stream.
+  private var hooks = SIMD8<Double>.zero
+
+  /// The factors of a contention; those of kernels alone where `contention` is nil.
+  public init(_ contention: Contention?, on hardware: Hardware) {
+    for isBesideNormal in [false, true] {
+      func factors(_ stream: ShardedFunction.Stream) -> SIMD8<Double> {
+        var factors = SIMD8<Double>.zero
+        for kind in TimedKernel.Kind.allCases {
+          let kernel = TimedKernel(kind, stream)
+          factors[Int(kind.rawValue)] =
+            contention?.stretch(kernel, isBesideNormal: isBesideNormal, on: hardware) ?? 1
+        }
+        return factors
       }
-      compute += kernel.seconds * contention.computeShare(of: kernel)
+      computing.append(factors(.compute))
+      exchanging.append(factors(.communication))
     }
-    return communication > 0 ? max(compute, communication) : .infinity
+    for kind in TimedKernel.Kind.allCases {
+      hooks[Int(kind.rawValue)] = (contention ?? Contention()).computeShare(
+        of: TimedKernel(kind, .communication))
+    }
+  }
+
+  /// Seconds that the busier stream is busy with kernels, all behind one another; infinite where they
+  /// exchange nothing.
+  public func busy(_ sums: KindSeconds) -> Double {
+    let beside = sums.hasNormalExchange ? 1 : 0
+    let exchanged = (sums.exchanging * exchanging[beside]).sum()
+    if exchanged <= 0 { return .infinity }
+    return max(exchanged, (sums.computing * computing[beside] + sums.exchanging * hooks).sum())
   }
 }

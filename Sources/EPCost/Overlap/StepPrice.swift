@@ -99,6 +99,22 @@ public struct StepLayout: Sendable {
     return price
   }
 
+  /// Seconds of a step, from those of one lot's calls, which are numbered through all stages.
+  public func seconds(_ call: (Int) -> Double) -> Double {
+    var (slowest, around, number) = (0.0, 0.0, 0)
+    for stage in stages.indices {
+      var seconds = 0.0
+      for _ in stages[stage].indices {
+        seconds += call(number)
+        number += 1
+      }
+      slowest = max(slowest, seconds)
+      around += seconds
+    }
+    let busy = slowest * Double(lots)
+    return returns ? max(busy, around) : busy
+  }
+
   /// A step, from the prices of one lot's calls.
   public func price(_ call: (Call) -> StepPrice) -> StepPrice { price(stagePrices(call)) }
 }

@@ -5,19 +5,31 @@ internal import EPPlan
 
 /// What all ranks of a pool share: kernels made ready, and the layout of arenas.
 struct PreparedPool<D: Device> {
-  /// A function as tensor rank 0 runs it, or as the others do.
-  struct Variant: Sendable {
-    var function: ShardedFunction
+  /// A function as tensor rank 0 runs it, or as the others do. Every operation of every step looks into
+  /// it, so it is never copied.
+  final class Variant: Sendable {
+    let function: ShardedFunction
     /// The kernel of each operation; nil where the executor does it.
-    var kernels: [D.Kernel?]
+    let kernels: [D.Kernel?]
     /// The operand references of each operation, by role.
-    var references: [[Reference?]]
+    let references: [[Reference?]]
     /// Where each value is in an arena, in bytes.
-    var offsets: [Int]
+    let offsets: [Int]
     /// The room each value has there.
-    var sizes: [Int]
+    let sizes: [Int]
     /// For each operation, the layer of routed experts it is part of, where the device runs that as one.
-    var fused: [FusedExperts?]
+    let fused: [FusedExperts?]
+
+    init(
+      _ function: ShardedFunction, kernels: [D.Kernel?], fused: [FusedExperts?], spread: Int
+    ) {
+      self.function = function
+      self.kernels = kernels
+      self.fused = fused
+      references = function.function.operations.map(\.references)
+      offsets = function.buffers.map { $0.offset * spread }
+      sizes = function.buffers.map { $0.bytes * spread }
+    }
 
     /// The form that an operation wants a weight in.
     func form(ofOperand operand: Int, of operation: Int, on device: D) -> WeightForm? {
@@ -71,11 +83,6 @@ struct PreparedPool<D: Device> {
       guard let parts = layer.parts(of: kernels), device.fuses(parts) else { continue }
       for operation in layer.operations { fused[operation] = layer }
     }
-    return Variant(
-      function: function, kernels: kernels,
-      references: function.function.operations.map(\.references),
-      offsets: function.buffers.map { $0.offset * spread },
-      sizes: function.buffers.map { $0.bytes * spread },
-      fused: fused)
+    return Variant(function, kernels: kernels, fused: fused, spread: spread)
   }
 }

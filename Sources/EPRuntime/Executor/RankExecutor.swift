@@ -13,17 +13,25 @@ public import EPPlan
 /// `issues` says which goes on when; the properties below are those of the one at hand.
 public final class RankExecutor<D: Device> {
   /// A call with its operands found.
-  struct Call {
-    var function: Int
-    var layer: Int
+  final class Call {
+    let function: Int
+    let layer: Int
     /// Which MTP depth it is, or nil.
-    var draft: Int?
-    var slots: Routing.Slots?
-    var arguments: [OpArguments]
+    let draft: Int?
+    let slots: Routing.Slots?
+    let arguments: [OpArguments]
     /// The routed experts, where they are streamed.
-    var experts: StreamedExperts?
+    let experts: StreamedExperts?
     /// What chooses them.
-    var router: RouterChain?
+    let router: RouterChain?
+
+    init(
+      _ call: RankProgram.Call, draft: Int?, slots: Routing.Slots?, arguments: [OpArguments],
+      experts: StreamedExperts?, router: RouterChain?
+    ) {
+      (function, layer, self.draft, self.slots) = (call.function, call.layer, draft, slots)
+      (self.arguments, self.experts, self.router) = (arguments, experts, router)
+    }
   }
 
   /// What must be done when the request that was handed out is complete.
@@ -160,8 +168,7 @@ public final class RankExecutor<D: Device> {
       for (batch, arena) in arenas.enumerated() {
         calls[batch].append(
           Call(
-            function: call.function, layer: call.layer, draft: call.isDraft ? drafts : nil,
-            slots: slots,
+            call, draft: call.isDraft ? drafts : nil, slots: slots,
             arguments: RankExecutor.arguments(
               variant, call, weights: places, device: device, arena: arena,
               cacheBase: cacheBase), experts: experts, router: router))

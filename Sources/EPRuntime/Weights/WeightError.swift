@@ -3,6 +3,8 @@ import Glibc
 
 /// Why weights cannot be loaded; each names the tensor.
 public enum WeightError: Error, Hashable, Sendable {
+  /// Synthetic weights are asked for without a seed.
+  case seed(text: String)
   /// The checkpoint is broken, or does not hold a weight as the model needs it.
   case checkpoint(CheckpointError)
   /// None of the places where a weight may be is there.
@@ -25,6 +27,7 @@ extension WeightError: CustomStringConvertible {
   /// One sentence that names the tensor.
   public var description: String {
     switch self {
+    case .seed(let text): return "'\(text)' has no seed; write a whole number, as in synthetic:1"
     case .checkpoint(let error): return error.description
     case .missing(let weight, let places):
       let names = places.map { "'\($0)'" }.joined(separator: " nor ")

@@ -11,7 +11,8 @@ public enum WeightSource: Sendable {
 
   /// Reads `synthetic:SEED`, or opens the folder or file of a checkpoint.
   public init(parsing text: String) throws(WeightError) {
-    if text.hasPrefix("synthetic:"), let seed = UInt64(text.dropFirst("synthetic:".count)) {
+    if text.hasPrefix("synthetic:") {
+      guard let seed = UInt64(text.dropFirst("synthetic:".count)) else { throw .seed(text: text) }
       self = .synthetic(seed: seed)
       return
     }

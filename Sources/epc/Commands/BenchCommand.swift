@@ -15,8 +15,8 @@ struct BenchCommand: ParsableCommand {
     commandName: "bench",
     abstract: "Measure the CPU: kernels, or a model, beside what the machine can do at most.",
     discussion: """
-      Floors are measured in the same run: how fast the threads multiply numbers in registers, and \
-      how fast they read memory. A share of 1 is the floor. Without '--model' matrix products and \
+      Floors are measured before and after each figure: how fast the threads multiply numbers in \
+      registers, and how fast they read memory. A share of 1 is the floor. Without '--model' matrix products and \
       layers of experts are measured, of all formats or of the one that '--dtype' names; with it \
       prompts and decoding with random weights.
 
@@ -52,7 +52,7 @@ struct BenchCommand: ParsableCommand {
       let device = try cpu.device()
       let isOne = model != nil || cpu.dtype != nil
       let formats = isOne ? [device.weights] : WeightFormat.allCases
-      let benchmark = CPUBenchmark(device, formats: formats)
+      let benchmark = CPUBenchmark(device)
       if let model {
         try measure(model, device, benchmark)
       } else {
@@ -82,15 +82,18 @@ struct BenchCommand: ParsableCommand {
     }
     if format == .json {
       try show(
-        device, benchmark,
+        device,
         [
           .init(name: "products", value: .list(rows.map(\.document))),
           .init(name: "expert_layers", value: .list(layers.map(\.document))),
         ])
       return
     }
-    Terminal.print(floors(device, benchmark))
-    let head = ["milliseconds", "GFLOP/s", "GB/s", "of the floor"]
+    let floors = formats.map { weights in
+      self.floors(weights, (rows + layers).filter { $0.weights == weights }.map(\.floor))
+    }
+    Terminal.print("\(device.summary)\n\(floors.joined())\n")
+    let head = ["milliseconds", "GFLOP/s", "GB/s", "of the floor", "of one without tiles"]
     Terminal.print(
       aligned(
         [["weights", "rows", "out x in"] + head]
@@ -124,7 +127,7 @@ struct BenchCommand: ParsableCommand {
   private func figures(_ row: CPUBenchmark.Row) -> [String] {
     [
       number(row.seconds * 1e3, 3), number(row.operations / 1e9), number(row.bytes / 1e9, 1),
-      number(row.share, 2),
+      number(row.share, 2), number(row.shareOfVectors, 2),
     ]
   }
 
@@ -152,7 +155,11 @@ struct BenchCommand: ParsableCommand {
     _ path: String, _ device: CPUDevice, _ benchmark: CPUBenchmark
   ) throws(Diagnostics) {
     let plan = try self.plan(path)
-    let result: GenerationResult
+    // The fastest of a few runs, as of the floors.
+    var (prefillSeconds, decodeSeconds) = (Double.infinity, Double.infinity)
+    var (reference, all) = (0.0, 0.0)
+    var floors = [benchmark.floor(device.weights)]
+    var weightBytes = 0
     do throws(ExecutionError) {
       let store: WeightStore
       do throws(WeightError) { store = try WeightStore(.synthetic(seed: 1), for: plan) } catch {
@@ -164,43 +171,52 @@ struct BenchCommand: ParsableCommand {
       }
       // Once to wake threads, and for the memory of a step to be there.
       _ = try session.generate(GenerationRequest(prompts: prompts, count: 2))
-      result = try session.generate(GenerationRequest(prompts: prompts, count: decode))
+      reference = -device.referenceSeconds.values.reduce(0, +)
+      for _ in 0..<3 {
+        let request = GenerationRequest(prompts: prompts, count: decode)
+        let statistics = try session.generate(request).statistics
+        prefillSeconds = min(prefillSeconds, statistics.prefillSeconds)
+        decodeSeconds = min(decodeSeconds, statistics.decodeSeconds)
+        all += statistics.prefillSeconds + statistics.decodeSeconds
+        weightBytes = statistics.weightBytes
+        floors.append(benchmark.floor(device.weights))
+      }
+      reference += device.referenceSeconds.values.reduce(0, +)
     } catch { throw Diagnostics("bench", error.description) }
-    let statistics = result.statistics
-    let steps = Double(max(decode - 1, 1))
+    let best = floors.dropFirst().reduce(floors[0]) { $0.joined($1) }
     let bytes = plan.bytesRead(byTokens: batch, weights: device.weights)
-    let floor = bytes / benchmark.readRate
-    let decodeStep = statistics.decodeSeconds / steps
-    let prefillRate = Double(statistics.promptTokens) / statistics.prefillSeconds
+    let floor = bytes / best.reads
+    let decodeStep = decodeSeconds / Double(max(decode - 1, 1))
+    let prefillRate = Double(prompt * batch) / prefillSeconds
     let operations = 2 * Double(plan.model.activatedParameters) * prefillRate
-    let peak = benchmark.peaks[device.weights] ?? 1
     let decodeRate = Double(batch) / decodeStep
     if format == .json {
       try show(
-        device, benchmark,
+        device,
         [
           .init(
             name: "model",
             value: .object([
               "name": .text(plan.model.name), "prompt": .int(prompt), "batch": .int(batch),
               "decode": .int(decode), "prefill_tokens_per_second": .real(prefillRate),
-              "prefill_share_of_peak": .real(operations / peak),
+              "prefill_share_of_peak": .real(operations / best.peak),
               "decode_tokens_per_second": .real(decodeRate),
               "decode_bytes_per_step": .real(bytes),
               "decode_share_of_floor": .real(floor / decodeStep),
-              "weight_bytes": .int(statistics.weightBytes),
+              "reference_kernels_share_of_time": .real(reference / all),
+              "weight_bytes": .int(weightBytes), "floor": .object(best.fields),
             ]))
         ])
       return
     }
-    Terminal.print(floors(device, benchmark))
+    Terminal.print("\(device.summary)\n\(self.floors(device.weights, floors))\n")
     Terminal.print(
       aligned([
         ["", "tokens/s", "floor", "of the floor"],
         [
           "prompts of \(prompt)", number(prefillRate),
-          "\(number(prefillRate * peak / operations)) tokens/s",
-          number(operations / peak, 2),
+          "\(number(prefillRate * best.peak / operations)) tokens/s",
+          number(operations / best.peak, 2),
         ],
         [
           "decoding \(batch)", number(decodeRate),
@@ -208,6 +224,11 @@ struct BenchCommand: ParsableCommand {
           number(floor / decodeStep, 2),
         ],
       ]))
+    let kinds = device.referenceSeconds.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map(
+      \.key)
+    Terminal.print(
+      "\nwithout fast kernels: \(number(100 * reference / all, 1)) % of the time"
+        + (kinds.isEmpty ? "\n" : ", in \(kinds.joined(separator: ", "))\n"))
   }
 
   private func plan(_ path: String) throws(Diagnostics) -> Plan {
@@ -229,34 +250,24 @@ struct BenchCommand: ParsableCommand {
 
   // MARK: Output
 
-  private func floors(_ device: CPUDevice, _ benchmark: CPUBenchmark) -> String {
-    func list(_ rates: [WeightFormat: Double]) -> String {
-      WeightFormat.allCases.compactMap { weights in
-        rates[weights].map { "\(weights.rawValue) \(number($0 / 1e9))" }
-      }.joined(separator: ", ")
+  /// The largest of the floors of a format, and how much they moved.
+  private func floors(_ weights: WeightFormat, _ all: [CPUBenchmark.Floor]) -> String {
+    func range(_ rate: KeyPath<CPUBenchmark.Floor, Double>, _ decimals: Int) -> String {
+      let rates = all.map { $0[keyPath: rate] / 1e9 }
+      return "\(number(rates.min() ?? 0, decimals)) to \(number(rates.max() ?? 0, decimals))"
     }
-    let inTiles = benchmark.cachedPeaks.filter { device.level == .amx && $0.key != .fp32 }
-    return "\(device.summary)\nfloors: reads \(number(benchmark.readRate / 1e9, 1)) GB/s; "
-      + "products in GFLOP/s: \(list(benchmark.peaks))\n"
-      + (inTiles.isEmpty
-        ? "" : "with tiles from the second-level cache: \(list(inTiles))\n")
+    let hasTiles = all.contains { $0.peak > 1.01 * $0.vectorPeak }
+    return "floors of \(weights.rawValue): reads \(range(\.reads, 1)) GB/s; products "
+      + "\(range(\.peak, 0)) GFLOP/s"
+      + (hasTiles
+        ? ", of tiles from the second-level cache \(range(\.cachedPeak, 0)), "
+          + "without tiles \(range(\.vectorPeak, 0))\n" : "\n")
   }
 
   private func show(
-    _ device: CPUDevice, _ benchmark: CPUBenchmark, _ measured: [Document.Field]
+    _ device: CPUDevice, _ measured: [Document.Field]
   ) throws(Diagnostics) {
-    func fields(_ rates: [WeightFormat: Double]) -> Document {
-      .object(
-        WeightFormat.allCases.compactMap { weights in
-          rates[weights].map { .init(name: weights.rawValue, value: .real($0)) }
-        })
-    }
-    let all: [Document.Field] = [
-      .init(name: "device", value: .text(device.summary)),
-      .init(name: "read_bytes_per_second", value: .real(benchmark.readRate)),
-      .init(name: "peak_operations_per_second", value: fields(benchmark.peaks)),
-      .init(name: "cached_operations_per_second", value: fields(benchmark.cachedPeaks)),
-    ]
+    let all = [Document.Field(name: "device", value: .text(device.summary))]
     do {
       let bytes = try Document.object(all + measured).jsonValue.serialized(style: .pretty)
       Terminal.print(String(decoding: bytes, as: UTF8.self))
@@ -289,8 +300,20 @@ extension CPUBenchmark.Row {
       "weights": .text(weights.rawValue), "rows": .int(rows), "out": .int(out),
       "in": .int(contracted), "experts": .int(experts), "seconds": .real(seconds),
       "operations_per_second": .real(operations), "bytes_per_second": .real(bytes),
-      "share_of_floor": .real(share),
+      "share_of_floor": .real(share), "share_of_floor_without_tiles": .real(shareOfVectors),
+      "floor": .object(floor.fields),
     ])
+  }
+}
+
+extension CPUBenchmark.Floor {
+  fileprivate var fields: [Document.Field] {
+    [
+      .init(name: "read_bytes_per_second", value: .real(reads)),
+      .init(name: "operations_per_second", value: .real(peak)),
+      .init(name: "cached_operations_per_second", value: .real(cachedPeak)),
+      .init(name: "operations_per_second_without_tiles", value: .real(vectorPeak)),
+    ]
   }
 }
 

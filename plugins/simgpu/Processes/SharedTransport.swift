@@ -29,6 +29,8 @@ struct SharedTransport: Transport {
 
   private let processes: WorkerGroup
   private let pool: Int
+  /// Cores that processes with ranks run on.
+  private let cores: Int
   private var posts: [Post] = []
   private var rounds: [Place: UInt64] = [:]
   private var bounces: [Int: Scratch] = [:]
@@ -36,6 +38,8 @@ struct SharedTransport: Transport {
   init(_ processes: WorkerGroup, pool: Int) {
     self.processes = processes
     self.pool = pool
+    let online = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+    cores = min(online, processes.region.shape.processes)
   }
 
   private var region: SharedRegion { processes.region }
@@ -142,7 +146,9 @@ struct SharedTransport: Transport {
       let post = posts[index]
       guard unsafe epc_board_posted(region.base, UInt32(post.group)) >= post.round else { continue }
       let start = ContinuousClock.now
-      for receive in post.receives { try take(receive, post) }
+      // What ranks that share a core take at the same time.
+      let bytes = post.receives.reduce(0) { $0 + $1.to.bytes } * post.members.count / cores
+      for receive in post.receives { try take(receive, post, ofRound: bytes) }
       if !processes.faults.schedule.faults.isEmpty {
         processes.faults.copied(
           by: processes.clusterRank(post.rank, pool: pool), in: start.duration(to: .now))
@@ -162,7 +168,7 @@ struct SharedTransport: Transport {
   }
 
   private func take(
-    _ receive: (from: Int, block: Int, to: Memory), _ post: Post
+    _ receive: (from: Int, block: Int, to: Memory), _ post: Post, ofRound bytes: Int
   ) throws(BackendError) {
     var kind: UInt32 = 0
     let block = unsafe epc_board_block(
@@ -177,7 +183,8 @@ struct SharedTransport: Transport {
         rank: receive.from,
         reason: "it sends \(block.bytes) bytes where \(receive.to.bytes) are expected")
     }
-    if memory.bytes > 0 { receive.to.copy(from: memory) }
+    if memory.bytes == 0 { return }
+    unsafe epc_board_copy(receive.to.base, memory.base, memory.bytes, bytes)
   }
 
   private func code(_ kind: OpKind) -> UInt32 {
