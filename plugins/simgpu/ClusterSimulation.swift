@@ -64,11 +64,10 @@ public final class ClusterSimulation {
     /// What is being simulated.
     public var simulation: PoolSimulation
 
-    /// Tokens a second of the latest step, over all data groups.
+    /// Tokens that the latest step read or made, a second.
     public var tokensPerSecond: Double {
       let last = simulation.outcome.steps.last?.seconds ?? 0
-      let tokens = Double(simulation.pool.load.tokens * simulation.pool.mesh.dp)
-      return last > 0 ? tokens / last : 0
+      return last > 0 ? Double(simulation.tokensPerStep) / last : 0
     }
   }
 

@@ -82,6 +82,11 @@ public final class PoolSimulation {
   /// Simulated seconds so far.
   public var seconds: Double { (clocks.last?.end ?? 0).seconds }
 
+  /// The tokens of all data groups that a step reads, in a pool for prompts, or makes.
+  public var tokensPerStep: Int {
+    (pool.role == .prefill ? pool.load.tokens : pool.load.sequences) * pool.mesh.dp
+  }
+
   /// The cluster's rank that computed longest in the latest step: the others wait for it.
   public var slowestRank: Int {
     let busy = clocks.flatMap(\.busySinceMark)

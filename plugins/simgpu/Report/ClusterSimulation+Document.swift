@@ -29,7 +29,6 @@ extension ClusterSimulation {
       ])
     }
     let (least, median, most) = memory.spread
-    let delivered = Double(pool.role == .prefill ? pool.load.tokens : pool.load.sequences)
     return .object([
       "role": .text(pool.role.rawValue), "mesh": .text(pool.mesh.description),
       "ranks": .int(pool.mesh.ranks), "steps": .int(outcome.steps.count),
@@ -37,7 +36,7 @@ extension ClusterSimulation {
       "step_ms": .real(step * 1e3),
       "predicted_ms": .real(outcome.predicted * 1e3),
       "tokens_per_second_per_gpu": .real(
-        step > 0 ? delivered / step / Double(pool.mesh.tp * pool.mesh.pp) : 0),
+        step > 0 ? Double(pools[number].tokensPerStep) / step / Double(pool.mesh.ranks) : 0),
       "exposed_communication": .real(outcome.exposedCommunication),
       "compute_utilisation": spread(Text.spread(outcome.computeUse)),
       "communication_utilisation": spread(Text.spread(outcome.communicationUse)),

@@ -27,7 +27,6 @@ extension ClusterSimulation {
   private func pageData(ofPool number: Int) -> Document {
     let (pool, outcome, memory) = (pools[number].pool, pools[number].outcome, memory[number])
     let step = outcome.stepSeconds
-    let delivered = Double(pool.role == .prefill ? pool.load.tokens : pool.load.sequences)
     let shown = min(pool.mesh.ranks, Self.mostRanks)
     return .object([
       "role": .text(pool.role.rawValue), "mesh": .text(pool.mesh.description),
@@ -37,7 +36,8 @@ extension ClusterSimulation {
       "predictedBy": .text(outcome.isScheduled ? "the schedule" : "the estimate, no overlap"),
       "deviation": .real(outcome.deviation),
       "p99": .real(outcome.stepSeconds(percentile: 0.99) * 1e3),
-      "rate": .real(step > 0 ? delivered / step / Double(pool.mesh.tp * pool.mesh.pp) : 0),
+      "rate": .real(
+        step > 0 ? Double(pools[number].tokensPerStep) / step / Double(pool.mesh.ranks) : 0),
       "exposed": .real(outcome.exposedCommunication),
       "balancedness": .real(outcome.balancedness),
       "compute": .list(outcome.computeUse.prefix(shown).map { .real(rounded($0)) }),

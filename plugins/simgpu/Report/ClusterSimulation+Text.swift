@@ -20,8 +20,7 @@ extension ClusterSimulation {
       steps += ", \(Text.milliseconds(outcome.stepSeconds(percentile: 0.99))) the longest of 100"
     }
     rows.append(("step", steps))
-    let delivered = Double(pool.role == .prefill ? pool.load.tokens : pool.load.sequences)
-    let rate = step > 0 ? delivered * Double(pool.mesh.dp) / step : 0
+    let rate = step > 0 ? Double(simulation.tokensPerStep) / step : 0
     rows.append(
       (
         "throughput",
