@@ -22,7 +22,7 @@ import Testing
 
   private func plan(
     _ name: String, _ role: Pool.Role, devices: Int, of hardware: String, batch: Int? = nil,
-    tokens: Int? = nil
+    tokens: Int? = nil, overlap: OverlapChoice = .auto
   ) async throws -> Plan {
     let program = try #require(await ModelFiles.reports.value[name]?.program)
     var pool = CompileRequest.PoolRequest(role)
@@ -30,7 +30,7 @@ import Testing
     let device = try Self.catalog.hardware(named: hardware)
     var request = CompileRequest(hardware: device, pools: [pool])
     request.cluster = Cluster(device, devices: devices)
-    request.overlap = .auto
+    request.overlap = overlap
     request.calibration = try Self.calibration.get()
     return try Compiler.compile(Compilation(program, request))
   }
@@ -75,5 +75,14 @@ import Testing
     let plan = try await plan(name, .decode, devices: devices, of: "h800", batch: batch)
     #expect(plan.pools[0].microBatches > 1)
     check(plan, "\(name), \(batch) on \(devices)")
+  }
+
+  /// A combine of LongCat-Flash adds up rows on the compute stream beside another exchange: the order on
+  /// its own stream is what micro-batches have in common.
+  @Test func operationsAreIssuedAlikeInAllMicroBatches() async throws {
+    let plan = try await plan(
+      "longcat-flash.swift", .prefill, devices: 32, of: "h800", overlap: .microBatches(2))
+    #expect(plan.pools[0].microBatches == 2)
+    #expect(plan.verify().isEmpty)
   }
 }

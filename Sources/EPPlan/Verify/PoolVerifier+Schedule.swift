@@ -129,7 +129,7 @@ private struct ScheduleCheck {
     let carried = function.parameters.first { port in
       function.results.contains { $0.name == port.name }
     }
-    var before: ([Int], [Int])?
+    var before: (starts: [Int], ends: [Int])?
     for starts in schedule.starts {
       let (start, end) = times(starts)
       for (number, operation) in function.operations.enumerated() {
@@ -148,33 +148,48 @@ private struct ScheduleCheck {
           return "operation \(number) waits for operation \(earlier) longer than scheduled"
         }
       }
-      if let problem = issueProblem(start) { return problem }
+      if let problem = issueProblem(starts) { return problem }
       if let before {
         for (number, operation) in function.operations.enumerated()
         where operation.operands.contains(where: {
           if case .cache = $0.reference { true } else { false }
-        }) && before.1[number] > start[number] {
+        }) && !takesTurns(number, before, (starts, start)) {
           return
             "operation \(number) starts before that of the micro-batch before, whose state it reads"
         }
       }
-      before = (start, end)
+      before = (starts, end)
     }
     return nil
+  }
+
+  /// Whether each job of an operation starts after the same of the micro-batch before; one without jobs,
+  /// after that as a whole.
+  private func takesTurns(
+    _ number: Int, _ before: (starts: [Int], ends: [Int]), _ now: (starts: [Int], operations: [Int])
+  ) -> Bool {
+    if own[number].isEmpty { return before.ends[number] <= now.operations[number] }
+    return own[number].allSatisfy {
+      before.starts[$0] + schedule.jobs[$0].duration <= now.starts[$0]
+    }
   }
 
   private func times(_ starts: [Int]) -> (start: [Int], end: [Int]) {
     schedule.times(of: sharded.function, starts)
   }
 
-  private func issueProblem(_ start: [Int]) -> String? {
-    var last: [ShardedFunction.Stream: Int] = [:]
-    for number in schedule.order where !own[number].isEmpty {
+  /// What sums up rows before a combine sends them is on the other stream and has no part in this.
+  private func issueProblem(_ starts: [Int]) -> String? {
+    var last: [ShardedFunction.Stream: (operation: Int, start: Int)] = [:]
+    for number in schedule.order {
       let stream = sharded.streams[number]
-      if let earlier = last[stream], start[earlier] > start[number] {
-        return "operation \(number) is issued after operation \(earlier) and starts before it"
+      let jobs = own[number].filter { schedule.jobs[$0].stream == stream }
+      guard let start = jobs.map({ starts[$0] }).min() else { continue }
+      if let earlier = last[stream], earlier.start > start {
+        return
+          "operation \(number) is issued after operation \(earlier.operation) and starts before it"
       }
-      last[stream] = number
+      last[stream] = (number, start)
     }
     return nil
   }
