@@ -333,11 +333,13 @@ public struct LayerLoop: Sendable {
       recurrence: schedule.bounds.recurrence)
   }
 
-  /// Operations in the order they are issued: by the start of their first job on their stream; those
-  /// without jobs as soon as what they read is there.
+  /// Operations in the order they are issued: by the start of their first job on their stream, which is
+  /// that of communication if they have any; those without jobs as soon as what they read is there.
   private func order(_ starts: [Int]) -> [Int] {
     var first = Array(repeating: Int.max, count: sharded.function.operations.count)
-    for (job, start) in zip(jobs, starts) where job.stream == sharded.streams[job.operation] {
+    let sending = Set(jobs.lazy.filter { $0.stream == .communication }.map(\.operation))
+    for (job, start) in zip(jobs, starts)
+    where job.stream == .communication || !sending.contains(job.operation) {
       first[job.operation] = min(first[job.operation], start)
     }
     var writer: [Int: Int] = [:]
