@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 epc=${1:-.build/release/epc}
 plan=$(mktemp)
 trap 'rm -f "$plan"' EXIT
-echo "| model | command line behind it | decision | above the bound | uneven parts, at least | communication that shows | arena above the least |"
+echo "| model | flags | decision | above the bound | uneven parts | communication that shows | arena above the least |"
 echo "|---|---|---|--:|--:|--:|--:|"
 row() {
   local model=$1
