@@ -163,9 +163,7 @@ static void check_linear(epc_pool *pools[2], epc_level best) {
     for (int level = 0; level <= (int)best; level++) {
       // By how activations are rounded: not at all, to bf16, or to 16 bits.
       const bool is_bf16 = f == 1 || f == 3 || (f == 4 && level == EPC_LEVEL_AMX);
-      double unit = f == 0 ? 2e-6 : is_bf16 ? 8e-3 : 1e-4;
-      // A running sum is rounded by as much as it is large: of many inputs that outgrows their root.
-      if (f == 0 && in > 1024) unit *= sqrt((double)in / 1024);
+      const double unit = f == 0 ? 2e-6 : is_bf16 ? 8e-3 : 1e-4;
       float *made[2];
       for (int p = 0; p < 2; p++) {
         made[p] = room(rows * batch * out);
