@@ -98,6 +98,8 @@ typedef struct {
   void (*expand_mxfp4)(const uint8_t *group, size_t vectors, uint32_t *fours);
   void (*scores)(const epc_scores *scores);
   void (*mix)(const epc_mixture *mixture);
+  /// Reals of bf16.
+  void (*widen)(const uint16_t *x, size_t count, float *y);
   /// Weights that sum to 1, with one more logit that carries nothing; -infinity weighs 0.
   void (*softmax)(float *x, size_t count, const float *sink);
   /// Weights of a few more scores: e to the power of each less the largest so far, which with the sum

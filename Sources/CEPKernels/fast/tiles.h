@@ -237,6 +237,7 @@ const epc_kernels JOIN(epc_kernels_, LEVEL) = {
     .expand_mxfp4 = expand_mxfp4,
     .scores = scores,
     .mix = mix,
+    .widen = widen,
     .softmax = softmax,
     .weigh = weigh,
     .glu = glu,
