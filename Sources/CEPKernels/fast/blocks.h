@@ -44,6 +44,8 @@ typedef struct {
   float *sums;
   size_t sums_stride;
   bool is_first;
+  /// Whether these are results, and so many that they are written around the caches.
+  bool is_streamed;
   /// A scale for each output, for formats that have them.
   const float *scales;
   /// Memory that will be read next, and how many lines of it.
@@ -194,6 +196,11 @@ void epc_prepare(epc_format format, const float *x, size_t x_stride, const int32
 /// `rows` rows, which begin with the matrix's first output.
 void epc_finish_panel(const epc_linear *linear, size_t matrix, size_t panel, const float *sums,
                       size_t sums_stride, size_t rows, float *y);
+
+/// Whether results are so many that they do not stay in a cache until they are read.
+static inline bool epc_is_streamed(size_t rows, size_t width) {
+  return rows * width * sizeof(float) >= 2 * EPC_CACHED_BYTES;
+}
 
 /// Whether `epc_linear_large_run` makes a product.
 bool epc_linear_is_large(const epc_pool *pool, epc_level level, const epc_linear *linear, size_t rows);

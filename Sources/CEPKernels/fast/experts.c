@@ -154,6 +154,8 @@ static void finish(void *context, size_t index, size_t worker) {
   p.block.prepared = run->prepared + part->first * run->out.row_bytes;
   p.block.sums = kept == p.width ? y : made;
   p.block.sums_stride = kept == p.width ? e->width : p.width;
+  p.is_streamed = kept == p.width && e->down_bias == NULL &&
+                  epc_is_streamed((size_t)e->ends[e->slots - 1], e->width);
   epc_panels_multiply(&p, 1);
   for (size_t r = 0; r < rows && kept < p.width; r++) {
     memcpy(y + r * e->width, made + r * p.width, kept * sizeof(float));

@@ -157,6 +157,7 @@ static void multiply(void *context, size_t index, size_t worker) {
     block->prepared = run->prepared + batch * run->batch_bytes + start * block->row_bytes;
     block->sums = is_apart ? room : y + first;
     block->sums_stride = is_apart ? width : y_stride;
+    panels[i].is_streamed = !is_apart && l->bias == NULL && epc_is_streamed(run->rows, y_stride);
   }
   epc_panels_multiply(panels, to - from);
   for (size_t i = 0; i < to - from; i++) {

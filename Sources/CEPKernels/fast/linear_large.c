@@ -91,6 +91,8 @@ static void multiply_chunk(void *context, size_t index, size_t worker) {
           .sums = is_whole ? y + output : partial,
           .sums_stride = is_whole ? y_stride : width,
           .is_first = k == 0,
+          .is_streamed = is_whole && l->bias == NULL && k + step >= l->in &&
+                         epc_is_streamed(run->rows, y_stride),
           .next = next,
           .next_lines = epc_input_offset(format, padded, width) / LINE,
       };

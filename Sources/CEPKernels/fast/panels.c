@@ -61,6 +61,7 @@ static void multiply_plain(epc_panel *panels, size_t count) {
       p->block.weights = p->weights + k * size * p->width;
       p->block.offset = k * size;
       p->block.is_first = k == 0;
+      p->block.is_streamed = p->is_streamed && k + inputs == padded;
       if (has_few_rows(p)) {
         p->block.next = (const char *)p->block.weights + AHEAD;
         p->block.next_lines = inputs * size * p->width / LINE;
@@ -96,6 +97,7 @@ static void multiply_groups_in_tiles(epc_panel *p) {
     p->block.inputs = padded - k < step ? padded - k : step;
     const size_t bytes = epc_input_offset(format, p->block.inputs, p->width);
     p->block.is_first = k == 0;
+    p->block.is_streamed = p->is_streamed && k + p->block.inputs == padded;
     p->block.weights = p->weights;
     p->block.offset = bytes_of_inputs(format, k);
     // Beyond the last block there is the next task's panel, most of the time.

@@ -30,6 +30,8 @@ typedef struct {
   const epc_product *product;
   epc_block block;
   size_t width;
+  /// Whether sums are streamed results; see `epc_block`.
+  bool is_streamed;
   const char *weights;
 } epc_panel;
 

@@ -107,7 +107,7 @@ ALWAYS void tile_f32(int rows, int vectors, int lines, const tile *t) {
 /// The rows of a group come as digits of 256 and of 1, four inputs a word, then for each row its scale
 /// and 128 times the sum of its numbers.
 ALWAYS void tile_bytes(int rows, int vectors, int lines, const tile *t) {
-  bits sums[EPC_ROWS * 4];
+  bits sums[2][EPC_ROWS * 4];
   memset(sums, 0, sizeof(sums));
   const uint32_t *x = (const uint32_t *)t->rows;
   const size_t words = t->steps * (size_t)rows;
@@ -117,31 +117,20 @@ ALWAYS void tile_bytes(int rows, int vectors, int lines, const tile *t) {
 #else
   const bool is_once = false;
 #endif
-  bits low[EPC_ROWS * 4];
-  if (is_once) {
-#ifdef HAS_DOT_PRODUCTS
-    memset(low, 0, sizeof(low));
-    add_both_products(rows, vectors, lines, t, x, words, sums, low);
-#endif
-  } else {
-    add_products(rows, vectors, lines, t, x, sums);
-  }
+  add_products(rows, vectors, lines, is_once ? 2 : 1, t, x, words, sums);
   UNROLL for (int r = 0; r < rows; r++) {
-    UNROLL for (int v = 0; v < vectors; v++) sums[r * 4 + v] <<= 8;
-  }
-  if (is_once) {
-    UNROLL for (int r = 0; r < rows; r++) {
-      UNROLL for (int v = 0; v < vectors; v++) sums[r * 4 + v] += low[r * 4 + v];
+    UNROLL for (int v = 0; v < vectors; v++) {
+      sums[0][r * 4 + v] <<= 8;
+      if (is_once) sums[0][r * 4 + v] += sums[1][r * 4 + v];
     }
-  } else {
-    add_products(rows, vectors, 0, t, x + words, sums);
   }
+  if (!is_once) add_products(rows, vectors, 0, 1, t, x + words, words, sums);
   const float *scales = (const float *)(x + 2 * words);
   const uint32_t *surplus = x + 2 * words + rows;
   UNROLL for (int v = 0; v < vectors; v++) {
     const lanes scale = *(const lanes_in_memory *)(t->scales + 16 * v);
     UNROLL for (int r = 0; r < rows; r++) {
-      const whole sum = (whole)(sums[r * 4 + v] - surplus[r]);
+      const whole sum = (whole)(sums[0][r * 4 + v] - surplus[r]);
       lanes_in_memory *at =
           (lanes_in_memory *)(t->sums + (size_t)r * t->sums_stride + 16 * v);
       const lanes old = t->is_first ? (lanes){0} : (lanes)*at;

@@ -103,6 +103,15 @@ INLINED void begin(const square *s, float *sums) {
 INLINED void finish(const square *s, const float *sums) {
   const size_t stride = s->block->sums_stride;
   const __mmask16 right = s->outputs > 16 ? 0xffff : 0;
+  const bool has_whole_lines = ((uintptr_t)s->result | stride * sizeof(float)) % LINE == 0;
+  if (s->block->is_streamed && has_whole_lines && right != 0) {
+    for (size_t r = 0; r < s->rows; r++) {
+      float *at = s->result + r * stride;
+      _mm512_stream_ps(at, _mm512_load_ps(sums + r * SIDE));
+      _mm512_stream_ps(at + 16, _mm512_load_ps(sums + r * SIDE + 16));
+    }
+    return;
+  }
   for (size_t r = 0; r < s->rows; r++) {
     float *at = s->result + r * stride;
     _mm512_storeu_ps(at, _mm512_load_ps(sums + r * SIDE));
@@ -156,7 +165,7 @@ INLINED void multiply_square(sum_kind kind, const square *s) {
       }
       ask(&next, s->lines, 1);
       _tile_loadd(7, right, s->stride);
-      if (row < s->rows) {
+      if (row < s->rows && !b->is_streamed) {
         __builtin_prefetch(s->result + row * b->sums_stride, 1, 2);
         __builtin_prefetch(s->result + row * b->sums_stride + s->outputs - 1, 1, 2);
         row++;
@@ -299,6 +308,8 @@ TILES void epc_multiply_tiles_many(epc_format format, const epc_block *b) {
     case EPC_FORMAT_FP8: multiply_expanded(EPC_FORMAT_FP8, b); break;
     case EPC_FORMAT_MXFP4: multiply_expanded(EPC_FORMAT_MXFP4, b); break;
   }
+  // Others may read streamed results as soon as they hear of them.
+  if (b->is_streamed) _mm_sfence();
   _tile_release();
 }
 #endif

@@ -42,41 +42,21 @@ ALWAYS void tile_bf16(int rows, int vectors, int lines, const tile *t) {
   }
 }
 
-/// Adds the products of bytes and of one digit of the rows.
-ALWAYS void add_products(int rows, int vectors, int lines, const tile *t, const uint32_t *x,
-                         bits *sums) {
+/// Adds the products of bytes and of one digit of the rows, or of both, which are `words` words apart.
+ALWAYS void add_products(int rows, int vectors, int lines, int digits, const tile *t,
+                         const uint32_t *x, size_t words, bits sums[][EPC_ROWS * 4]) {
   const uint32_t *w = (const uint32_t *)t->weights;
   for (size_t k = 0; k < t->steps; k++) {
     prefetch(t, lines, k);
     __m512i fours[4];
     UNROLL for (int v = 0; v < vectors; v++) fours[v] = _mm512_loadu_si512(w + 16 * v);
     UNROLL for (int r = 0; r < rows; r++) {
-      const __m512i digits = _mm512_set1_epi32((int32_t)x[r]);
-      UNROLL for (int v = 0; v < vectors; v++) {
-        sums[r * 4 + v] =
-            (bits)_mm512_dpbusd_epi32((__m512i)sums[r * 4 + v], fours[v], digits);
-      }
-    }
-    x += rows;
-    w += t->stride;
-  }
-}
-
-/// The same of both digits, which are `words` words apart: weights are read once.
-ALWAYS void add_both_products(int rows, int vectors, int lines, const tile *t, const uint32_t *x,
-                              size_t words, bits *high, bits *low) {
-  const uint32_t *w = (const uint32_t *)t->weights;
-  for (size_t k = 0; k < t->steps; k++) {
-    prefetch(t, lines, k);
-    __m512i fours[4];
-    UNROLL for (int v = 0; v < vectors; v++) fours[v] = _mm512_loadu_si512(w + 16 * v);
-    UNROLL for (int r = 0; r < rows; r++) {
-      const __m512i first = _mm512_set1_epi32((int32_t)x[r]);
-      const __m512i second = _mm512_set1_epi32((int32_t)x[words + (size_t)r]);
-      UNROLL for (int v = 0; v < vectors; v++) {
-        const int at = r * 4 + v;
-        high[at] = (bits)_mm512_dpbusd_epi32((__m512i)high[at], fours[v], first);
-        low[at] = (bits)_mm512_dpbusd_epi32((__m512i)low[at], fours[v], second);
+      UNROLL for (int d = 0; d < digits; d++) {
+        const __m512i digit = _mm512_set1_epi32((int32_t)x[(size_t)d * words + (size_t)r]);
+        UNROLL for (int v = 0; v < vectors; v++) {
+          bits *sum = &sums[d][r * 4 + v];
+          *sum = (bits)_mm512_dpbusd_epi32((__m512i)*sum, fours[v], digit);
+        }
       }
     }
     x += rows;

@@ -37,9 +37,11 @@ ALWAYS void tile_bf16(int rows, int vectors, int lines, const tile *t) {
     add_scaled(rows, vectors, t, sums);
   }
 }
-/// Adds the products of bytes and of one digit of the rows.
-ALWAYS void add_products(int rows, int vectors, int lines, const tile *t, const uint32_t *x,
-                         bits *sums) {
+
+/// Adds the products of bytes and of one digit of the rows; both at once are too many.
+ALWAYS void add_products(int rows, int vectors, int lines, int digits, const tile *t,
+                         const uint32_t *x, size_t words, bits sums[][EPC_ROWS * 4]) {
+  (void)digits, (void)words;
   const uint32_t *w = (const uint32_t *)t->weights;
   for (size_t k = 0; k < t->steps; k++) {
     prefetch(t, lines, k);
@@ -48,7 +50,7 @@ ALWAYS void add_products(int rows, int vectors, int lines, const tile *t, const 
       UNROLL for (int r = 0; r < rows; r++) {
         UNROLL for (int i = 0; i < 4; i++) {
           const uint32_t digit = (uint32_t)(int32_t)(int8_t)(x[r] >> (8 * i));
-          sums[r * 4 + v] += ((four >> (8 * i)) & 0xff) * digit;
+          sums[0][r * 4 + v] += ((four >> (8 * i)) & 0xff) * digit;
         }
       }
     }
