@@ -19,8 +19,11 @@ extension Compiler {
         call.layers.isEmpty
           ? [call] : call.layers.map { ModelProgram.Call(call.function, layers: [$0]) }
       }
-      var cut = cutEvenly(calls.map { compilation.weightBytes(of: $0, in: pool) }, into: stages)
-        .map { Array(calls[$0]) }
+      // Layers of one function weigh the same.
+      let bytes = pool.functions.indices.map {
+        compilation.weightBytes(of: ModelProgram.Call($0), in: pool)
+      }
+      var cut = cutEvenly(calls.map { bytes[$0.function] }, into: stages).map { Array(calls[$0]) }
       // Embedding and head belong to no layer: a stage must not consist of them alone.
       cut = cut.map(joined)
       let type = residualType(compilation, pool)

@@ -78,16 +78,13 @@ public struct CostModel: Sendable {
   func rule(for kernel: Kernel) -> KernelRule {
     let unit = kernel.unit
     if let known = rules[unit] { return known }
-    var rule = KernelRule(
-      fit: assumptions.fit(for: kernel), surface: nil, table: nil,
-      unpacking: hardware.unpacks(kernel.format) ? assumptions.unpacking : 1)
-    if let (table, isOwn) = calibration.table(kernel.operation, kernel.format, on: hardware) {
-      (rule.fit, rule.table) = (table.fit, table)
-      if isOwn && kernel.isLikeMeasured {
-        rule.surface = TimeSurface(of: unit, in: table, on: hardware)
-        rule.unpacking = 1
-      }
-    }
+    let found = calibration.table(kernel.operation, kernel.format, on: hardware)
+    let measured = kernel.isLikeMeasured ? found.flatMap { $0.isOwn ? $0.table : nil } : nil
+    let rule = KernelRule(
+      fit: found?.table.fit ?? assumptions.fit(for: kernel),
+      surface: measured.flatMap { TimeSurface(of: unit, in: $0, on: hardware) },
+      table: found?.table,
+      unpacking: measured == nil && hardware.unpacks(kernel.format) ? assumptions.unpacking : 1)
     rules[unit] = rule
     return rule
   }

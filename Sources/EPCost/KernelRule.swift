@@ -1,15 +1,19 @@
 internal import Synchronization
 
-/// How kernels of one shape are priced on some hardware.
-struct KernelRule: Sendable {
+/// How kernels of one shape are priced on some hardware; shared, since steps ask for it again and again.
+final class KernelRule: Sendable {
   /// What turns work into time.
-  var fit: RooflineFit
+  let fit: RooflineFit
   /// What was measured of such shapes; nil where the fit alone holds.
-  var surface: TimeSurface?
+  let surface: TimeSurface?
   /// The table they come from; nil where nothing was measured.
-  var table: OperationTable?
+  let table: OperationTable?
   /// How much longer arithmetic takes.
-  var unpacking: Double
+  let unpacking: Double
+
+  init(fit: RooflineFit, surface: TimeSurface?, table: OperationTable?, unpacking: Double) {
+    (self.fit, self.surface, self.table, self.unpacking) = (fit, surface, table, unpacking)
+  }
 
   /// Seconds of a kernel of the shape, never below its floor.
   func seconds(of kernel: Kernel, on hardware: Hardware) -> Double {

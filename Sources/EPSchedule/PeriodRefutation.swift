@@ -71,73 +71,116 @@ struct PeriodRefutation {
     return true
   }
 
-  /// How a job lies to a point before it.
-  private struct Side {
-    /// Ticks from the point to the job's start, at least, in the first iteration behind it.
-    var ticks: Int
-    /// How many ticks that iteration comes after the job's own.
-    var shift: Int
-  }
-
   /// Moves points apart by the work that lies between them; whether any moved, and nil where one
   /// cannot.
   private mutating func spread(_ state: inout ResourcePairs.State) -> Bool? {
     var hasMoved = false
     for jobs in working {
-      let durations = jobs.map { body.jobs[$0].duration }
-      var behind: [Side] = []
-      var ahead: [Int] = []
-      for (point, offset) in points {
-        for (job, duration) in zip(jobs, durations) {
-          let before = state.distances.least(from: point, to: job) - offset
-          let shift = (1 - duration - before).ceilingDivided(by: period) * period
-          behind.append(Side(ticks: before + shift, shift: shift))
-          ahead.append(state.distances.least(from: job, to: point) + offset - duration)
-        }
+      // Few bits are compared several at a time; they nearly always do.
+      let moved: Bool?
+      if let sides = Sides<Int32>(body, jobs, points, state.distances) {
+        moved = spread(sides, &state)
+      } else if let sides = Sides<Int>(body, jobs, points, state.distances) {
+        moved = spread(sides, &state)
+      } else {
+        moved = false
       }
-      work += 4 * behind.count
-      for (first, (from, start)) in points.enumerated() {
-        for (second, (to, end)) in points.enumerated() where from != to {
-          let least = state.distances.least(from: from, to: to) + end - start
-          // Longer intervals hold whole periods, of which the bound of resources knows.
-          if least > period || -state.distances.least(from: to, to: from) + end - start <= 0 {
-            continue
-          }
-          let between = workBetween(
-            durations, behind, first * jobs.count, ahead, second * jobs.count)
-          work += jobs.count
-          if between > max(least, 0) {
-            if !state.distances.add(from: from, to: to, between + start - end) { return nil }
-            hasMoved = true
-          }
+      guard let moved else { return nil }
+      hasMoved = hasMoved || moved
+    }
+    return hasMoved
+  }
+
+  private mutating func spread<Ticks>(
+    _ sides: Sides<Ticks>, _ state: inout ResourcePairs.State
+  ) -> Bool? {
+    var hasMoved = false
+    let count = sides.durations.count
+    work += 4 * sides.ahead.count
+    for (first, (from, start)) in points.enumerated() {
+      for (second, (to, end)) in points.enumerated() where from != to {
+        let least = state.distances.least(from: from, to: to) + end - start
+        // Longer intervals hold whole periods, of which the bound of resources knows.
+        if least > period || -state.distances.least(from: to, to: from) + end - start <= 0 {
+          continue
+        }
+        let between = sides.workBetween(first * count, second * count)
+        work += count
+        if between > max(least, 0) {
+          if !state.distances.add(from: from, to: to, between + start - end) { return nil }
+          hasMoved = true
         }
       }
     }
     return hasMoved
   }
+}
 
-  /// Ticks of work that lie between two points, whose sides begin at `row` and `column`.
-  private func workBetween(
-    _ durations: [Int], _ behind: [Side], _ row: Int, _ ahead: [Int], _ column: Int
-  ) -> Int {
-    // Half of a refutation: spans are checked once, not for each element.
-    let (durations, behind, ahead) = (
-      durations.span, behind.span.extracting(row..<(row + durations.count)),
-      ahead.span.extracting(column..<(column + durations.count))
-    )
-    var between = 0
-    for job in durations.indices {
-      let duration = unsafe durations[unchecked: job]
-      let side = unsafe behind[unchecked: job]
-      // From the first point to the job's start, and from its end to the second, at least.
-      var before = side.ticks
-      var after = unsafe ahead[unchecked: job] &- side.shift
-      while after &+ duration > 0 {
-        between &+= max(0, duration &- max(0, 0 &- before) &- max(0, 0 &- after))
-        before &+= period
-        after &-= period
+/// How the jobs of a resource lie to points, all jobs of a point together.
+private struct Sides<Ticks: FixedWidthInteger & SignedInteger> {
+  private let period: Int
+  var durations: [Ticks] = []
+  /// What lies behind a point of a job's first iteration that is not all before it, at most.
+  private var rests: [Ticks] = []
+  /// How many ticks that iteration comes after the job's own.
+  private var shifts: [Ticks] = []
+  /// Ticks from a job's end to a point, at least.
+  private(set) var ahead: [Ticks] = []
+
+  /// Nil where distances do not have that few bits; what is so far that it lies between no two points
+  /// may be further than they say.
+  init?(
+    _ body: LoopBody, _ jobs: [Int], _ points: [(job: Int, offset: Int)], _ distances: Distances
+  ) {
+    let far = Int(Ticks.max >> 2)
+    period = distances.period
+    let ticks = jobs.map { body.jobs[$0].duration }
+    if period >= far || ticks.reduce(0, { $0.addingReportingOverflow($1).partialValue }) >= far {
+      return nil
+    }
+    durations = ticks.map { Ticks($0) }
+    rests.reserveCapacity(points.count * jobs.count)
+    shifts.reserveCapacity(points.count * jobs.count)
+    ahead.reserveCapacity(points.count * jobs.count)
+    for (point, offset) in points {
+      for (job, duration) in zip(jobs, ticks) {
+        let before = distances.least(from: point, to: job) - offset
+        let shift = (1 - duration - before).ceilingDivided(by: period) * period
+        let after = distances.least(from: job, to: point) + offset - duration
+        if shift <= -far || after >= far { return nil }
+        rests.append(Ticks(duration + min(0, before + shift)))
+        shifts.append(Ticks(min(shift, 2 * far)))
+        ahead.append(Ticks(max(after, -2 * far)))
       }
     }
-    return between
+  }
+
+  /// Ticks of work that lie between two points, whose jobs begin at `row` and `column`.
+  func workBetween(_ row: Int, _ column: Int) -> Int {
+    // Half of a refutation: spans are checked once, not for each element.
+    let (durations, rests, shifts, ahead) = (
+      durations.span, rests.span.extracting(row..<(row + durations.count)),
+      shifts.span.extracting(row..<(row + durations.count)),
+      ahead.span.extracting(column..<(column + durations.count))
+    )
+    var (between, furthest): (Ticks, Ticks) = (0, 0)
+    for job in durations.indices {
+      // From the job's end to the second point, at least.
+      let after = unsafe ahead[unchecked: job] &- shifts[unchecked: job]
+      between &+= max(0, unsafe rests[unchecked: job] &+ min(0, after))
+      furthest = max(furthest, unsafe after &+ durations[unchecked: job])
+    }
+    var sum = Int(between)
+    if Int(furthest) <= period { return sum }
+    // Later iterations, which start behind the first point.
+    for job in durations.indices {
+      let duration = Int(unsafe durations[unchecked: job])
+      var after = Int(unsafe ahead[unchecked: job] &- shifts[unchecked: job]) - period
+      while after + duration > 0 {
+        sum += duration + min(0, after)
+        after -= period
+      }
+    }
+    return sum
   }
 }

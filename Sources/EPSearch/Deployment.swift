@@ -109,6 +109,12 @@ struct DeploymentBuilder {
       prefillUtilization: utilization)
   }
 
+  /// The latency of a request through these pools.
+  private func latency(reading prefill: PoolPoint, making decode: PoolPoint) -> Double {
+    prefill.readingTime + transferSeconds
+      + decode.timePerToken * Double(max(problem.outputLength - 1, 0))
+  }
+
   /// The most requests a second that get their first token in time.
   func prefillRate(_ prefill: PoolPoint, _ instances: Int) -> Double? {
     let capacity = prefill.requestRate * Double(instances)
@@ -130,15 +136,15 @@ struct DeploymentBuilder {
       transferSeconds: 0, prefillUtilization: 0)
   }
 
-  /// Every deployment of these fronts that can be best by some objective, handed to `take`.
+  /// Every deployment of these fronts that can be best by some objective, handed to a ranking.
   func forEach(
     prefill: [[PoolPoint]], decode: [[PoolPoint]], unified: [[PoolPoint]],
-    _ take: (Deployment) -> Void
+    rank ranking: inout Ranking
   ) {
     let devices = problem.cluster.devices
     for point in unified.joined() {
       for instances in instanceCounts(devices / point.devices) {
-        take(deployment(point, instances))
+        ranking.take(deployment(point, instances))
       }
     }
     // The best that so many devices of prefill do: by rate, and by the earliest token.
@@ -176,8 +182,13 @@ struct DeploymentBuilder {
           if best >= wanted && problem.objective != .latency { break }
           if !isUseful { continue }
           best = max(best, choice.rate)
-          if let made = deployment(choice.point, choice.instances, point, instances) {
-            take(made)
+          if ranking.heeds(
+            point, requestRate: min(choice.rate, wanted),
+            devicesUsed: choice.devices + point.devices * instances,
+            latency: latency(reading: choice.point, making: point)),
+            let made = deployment(choice.point, choice.instances, point, instances)
+          {
+            ranking.take(made)
           }
         }
         instances += 1

@@ -66,11 +66,7 @@ struct Front {
   func dominates(cost: Double, gain: Double) -> Bool {
     // Ascending by cost and, as none is dominated, by gain: the last one that is not dearer has the
     // most gain.
-    var (low, high) = (0, entries.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if entries[middle].cost <= cost { low = middle + 1 } else { high = middle }
-    }
+    let low = entries.prefixCount { $0.cost <= cost }
     return low > 0 && entries[low - 1].gain >= gain
   }
 

@@ -42,27 +42,17 @@ extension PoolEvaluator {
 
   /// The kernels of one of so many parts of a step in a call.
   func kernels(
-    _ lines: [(local: KernelLine, routed: KernelLine?)], _ calls: [StepPricer.Call], _ form: Form,
-    _ estimator: StepEstimator, _ step: StepShape, _ parts: Int, _ index: Int
+    _ lines: (local: KernelLine, routed: KernelLine?), _ planner: CallPlanner, samples: Bool,
+    _ step: StepShape, _ parts: Int
   ) -> StepPricer.Kernels {
-    let call = calls[index]
-    let key = KernelLine.Part(
-      step: step.split(into: parts), endsOf: call.samples ? parts : 0)
-    func kernels(_ line: KernelLine, _ part: StepEstimator.CallPart) -> CallKernels {
+    let key = KernelLine.Part(step: step.split(into: parts), endsOf: samples ? parts : 0)
+    func kernels(_ line: KernelLine, _ part: CallPlanner.Part) -> CallKernels {
       if let known = line.made[key] { return known }
-      var estimator = estimator
-      (estimator.step, estimator.microBatches) = (step, parts)
-      let made = CallKernels(
-        estimator.kernels(
-          function: call.function, layer: call.layer, part: part, samples: call.samples,
-          // What stages send and receive with is not the form's.
-          outline: call.function < form.outlines.count ? form.outlines[call.function] : nil,
-          times: times))
+      let made = planner.kernels(part, of: step, parts: parts, samples: samples)
       line.made[key] = made
       return made
     }
     return StepPricer.Kernels(
-      local: kernels(lines[index].local, .local),
-      routed: lines[index].routed.map { kernels($0, .routed) })
+      local: kernels(lines.local, .local), routed: lines.routed.map { kernels($0, .routed) })
   }
 }

@@ -234,11 +234,20 @@ final class PoolEvaluator {
     let lines = lines(
       of: calls, shape, form,
       isAcross: shape.mesh.pp > 1 && shape.mesh.stageRanks >= estimator.devicesPerNode)
+    let planners = calls.map { call in
+      CallPlanner(
+        estimator, function: call.function, layer: call.layer,
+        // What stages send and receive with is not the form's.
+        outline: call.function < form.outlines.count ? form.outlines[call.function] : nil,
+        times: times)
+    }
     let pricer = StepPricer(
       estimator: estimator, layout: layout,
       mostRows: shape.isLowLatency ? Double(problem.space.mostLowLatencyRows) : .infinity,
       cuts: tables.cuts, paths: form.paths, calls: calls,
-      kernels: { [unowned self] in kernels(lines, calls, form, estimator, $0, $1, $2) },
+      kernels: { [unowned self] step, parts, index in
+        kernels(lines[index], planners[index], samples: calls[index].samples, step, parts)
+      },
       times: { [unowned self] in times(form, $0, $1) })
     let asked = Asked(shape, pricer)
     current = asked

@@ -9,6 +9,8 @@ struct PoolMemory {
   private struct Share {
     var function: Int
     var layers: Int
+    /// Whether the stage has not called the function before.
+    var isFirst: Bool
   }
 
   private var stages: [(weights: MemoryTable, calls: [Share])]
@@ -28,8 +30,11 @@ struct PoolMemory {
     stages = pool.stages.indices.map { stage in
       (
         pool.weightTable(ofStage: stage, precision: precision),
-        pool.calls(ofStage: stage).map {
-          Share(function: $0.function, layers: max($0.layers.count, 1))
+        pool.calls(ofStage: stage).reduce(into: []) { shares, call in
+          shares.append(
+            Share(
+              function: call.function, layers: max(call.layers.count, 1),
+              isFirst: !shares.contains { $0.function == call.function }))
         }
       )
     }
@@ -44,12 +49,11 @@ struct PoolMemory {
     var fullest = MemoryTable()
     for (weights, calls) in stages {
       var table = weights
-      var seen: Set<Int> = []
       for call in calls {
         table.cache = table.cache.saturatingSum(
           cacheBytes[call.function].saturatingProduct(sequences)
             .saturatingProduct(call.layers))
-        if !seen.insert(call.function).inserted { continue }
+        if !call.isFirst { continue }
         let (arena, rows) = room(call.function)
         table.activations = max(table.activations, arena.saturatingProduct(lots))
         table.communication = max(

@@ -1,3 +1,4 @@
+internal import EPCost
 internal import EPIR
 
 /// Keeps the best deployments and those that are not dominated.
@@ -42,14 +43,35 @@ struct Ranking {
     byKind[kind] = deployment
   }
 
+  /// Whether a deployment that makes tokens with `decode`, on so many devices, may change anything.
+  ///
+  /// The same comparisons as `take` makes, before there is a deployment: most change nothing.
+  func heeds(
+    _ decode: PoolPoint, requestRate: Double, devicesUsed: Int, latency: @autoclosure () -> Double
+  ) -> Bool {
+    if requestRate <= 0 { return false }
+    let tokenRate = requestRate * Double(problem.outputLength)
+    let throughput = tokenRate / Double(problem.cluster.devices)
+    let used = tokenRate / Double(max(devicesUsed, 1))
+    let (user, device) = (1 / decode.timePerToken, problem.objective == .cost ? used : throughput)
+    let place = front.prefixCount { $0.0 < user }
+    if place == front.count || front[place].1.yield(problem.objective) < device { return true }
+    if decode.timePerToken > problem.timePerToken { return false }
+    let kind = Kind(isUnified: false, mesh: decode.shape.mesh)
+    guard let known = byKind[kind] else { return true }
+    let score: Double
+    switch problem.objective {
+    case .throughput: score = throughput
+    case .cost: score = used
+    case .latency: score = 1 / latency()
+    }
+    return score >= known.score(problem) * (1 - 2e-9)
+  }
+
   /// Keeps the deployment on the front of tokens for a user against tokens for a device.
   private mutating func enter(_ deployment: Deployment) {
     let (user, device) = (deployment.tokensPerUser, deployment.yield(problem.objective))
-    var (low, high) = (0, front.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if front[middle].0 < user { low = middle + 1 } else { high = middle }
-    }
+    let low = front.prefixCount { $0.0 < user }
     // Those from `low` on are at least as fast for a user; the first of them has the most.
     if low < front.count && front[low].1.yield(problem.objective) >= device { return }
     var start = low
@@ -57,5 +79,17 @@ struct Ranking {
     var end = low
     while end < front.count && front[end].0 <= user { end += 1 }
     front.replaceSubrange(start..<max(end, low), with: [(user, deployment)])
+  }
+}
+
+extension Array {
+  /// How many elements at the start something holds of that holds of none behind them, by halving.
+  func prefixCount(_ holds: (Element) -> Bool) -> Int {
+    var (low, high) = (0, count)
+    while low < high {
+      let middle = (low + high) / 2
+      if holds(self[middle]) { low = middle + 1 } else { high = middle }
+    }
+    return low
   }
 }

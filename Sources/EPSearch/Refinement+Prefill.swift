@@ -14,8 +14,14 @@ extension Refinement {
       let hastened = deployments.map { earliest($0, among: points, problem) }
       let open = Set(hastened.compactMap(\.prefill).filter { !$0.isExact })
       if open.isEmpty { return hastened }
+      // What may be next if these do not keep what they promise is for threads that have no work.
+      let rest = points.filter { !open.contains($0) }
+      let next = deployments.lazy.compactMap { [self] in
+        earliest($0, among: rest, problem).prefill
+      }.first { !$0.isExact }
+      let isIdle = open.count % evaluators.count > 0
       // A set's order is not that of the next run; what is worked out does not depend on it.
-      work(out: Array(open))
+      work(out: Array(open), ahead: isIdle ? next : nil)
     }
   }
 

@@ -10,6 +10,8 @@ struct Refinement {
   /// One for each thread.
   let evaluators: [PoolEvaluator]
   private var exact: [PoolPoint: PoolPoint] = [:]
+  /// Points that were worked out before anybody asked.
+  private var guessed: [PoolPoint: PoolPoint] = [:]
 
   init(tables: SearchTables, evaluators: [PoolEvaluator]) {
     self.tables = tables
@@ -38,17 +40,17 @@ struct Refinement {
     }
   }
 
-  /// Works out points with all threads.
-  mutating func work(out points: [PoolPoint]) {
-    let results = Mutex<[PoolPoint?]>(Array(repeating: nil, count: points.count))
-    forEach(points.map { tables.variant($0.shape) }) { index, evaluator in
-      let made = evaluator.again(points[index])
+  /// Works out points with all threads. So is a guess at what will be asked next, which counts as
+  /// not known until then: what is known does not depend on how many threads there are.
+  mutating func work(out points: [PoolPoint], ahead guess: PoolPoint? = nil) {
+    let open = (points + [guess].compactMap { $0 }).filter { guessed[$0] == nil }
+    let results = Mutex<[PoolPoint?]>(Array(repeating: nil, count: open.count))
+    forEach(open.map { tables.variant($0.shape) }) { index, evaluator in
+      let made = evaluator.again(open[index])
       results.withLock { $0[index] = made }
     }
-    for (point, made) in zip(points, results.withLock { $0 }) {
-      guard let made else { continue }
-      exact[point] = made
-    }
+    for (point, made) in zip(open, results.withLock { $0 }) { guessed[point] = made }
+    for point in points { exact[point] = guessed.removeValue(forKey: point) ?? exact[point] }
   }
 
   /// The point itself, if it has been worked out.

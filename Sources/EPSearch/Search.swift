@@ -202,9 +202,8 @@ public struct Search: Sendable {
         problem: problem,
         transferSeconds: transferSeconds(
           prefill.joined().first, decode.joined().first, evaluator))
-      builder.forEach(prefill: prefill, decode: decode, unified: points(.unified)) {
-        ranking.take($0)
-      }
+      builder.forEach(
+        prefill: prefill, decode: decode, unified: points(.unified), rank: &ranking)
     }
     return ranking
   }

@@ -76,6 +76,15 @@ public struct CPUBenchmark {
       cachedPeak: epc_peak_rate(pool, level, weights.format, true, 10))
   }
 
+  /// Bytes a second that the threads read of the next 64 MiB; takes some milliseconds.
+  ///
+  /// - Parameter number: how often this was asked for before: what was read lately may be in a cache.
+  public func reads(_ number: Int) -> Double {
+    let bytes = min(64 << 20, room.memory.bytes)
+    let first = number % (room.memory.bytes / bytes) * bytes
+    return unsafe epc_read_rate(device.pool.pool, room.memory.base + first, bytes, 1)
+  }
+
   /// Measures one product; with experts every row meets one, the next row the next expert.
   ///
   /// Every product reads other weights than the one before, so that they come from memory.

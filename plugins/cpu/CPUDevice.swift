@@ -50,14 +50,13 @@ public struct CPUDevice: Device {
     kernel.form(ofOperand: operand)
   }
 
+  /// The form of weights that stay in order and are rounded.
+  static let halves = "bf16 rows"
+
   /// Packs rows of a matrix; see `Device`.
   public func prepare(
     _ part: EncodedRows, rows: Range<Int>, as form: WeightForm, to result: Memory
   ) -> Bool {
-    guard let format = WeightFormat(rawValue: form.name) else {
-      preconditionFailure("'\(form.name)' is no form of weights")
-    }
-    let panels = (rows.lowerBound / form.rowsTogether)..<epc_packed_panels(rows.upperBound)
     let scales = part.scales
     return unsafe (scales?.values ?? []).withUnsafeBufferPointer { values in
       var encoded = unsafe epc_encoded(
@@ -65,6 +64,16 @@ public struct CPUDevice: Device {
         scales: values.baseAddress, scale_stride: scales?.stride ?? 0,
         block_rows: scales?.blockRows ?? 1, block_columns: scales?.blockColumns ?? 1,
         first_row: scales?.firstRow ?? 0, first_column: scales?.firstColumn ?? 0)
+      if form.name == CPUDevice.halves {
+        let first = 2 * rows.lowerBound * form.columns
+        return unsafe epc_round_encoded(
+          &encoded, rows.count, form.columns,
+          (result.base + first).assumingMemoryBound(to: UInt16.self))
+      }
+      guard let format = WeightFormat(rawValue: form.name) else {
+        preconditionFailure("'\(form.name)' is no form of weights")
+      }
+      let panels = (rows.lowerBound / form.rowsTogether)..<epc_packed_panels(rows.upperBound)
       return unsafe epc_pack_encoded(
         format.format, &encoded, form.rows, form.columns, panels.lowerBound, panels.upperBound,
         result.base)

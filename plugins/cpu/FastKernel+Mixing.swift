@@ -47,9 +47,14 @@ extension FastKernel {
         },
         y: arguments.results[0].reals + first * attention.heads * attention.value_size)
     }
+    let up = arguments.operand(4)
+    let halves = unsafe UnsafePointer(up.base.assumingMemoryBound(to: UInt16.self))
+    let kept = unsafe epc_latent_up(
+      reals: forms.isEmpty ? UnsafePointer(up.reals) : nil, halves: forms.isEmpty ? nil : halves)
+    let scratch = unsafe step.scratch.take(
+      bytes: epc_latent_attention_scratch(&attention, spans, spans.count))
     let isDone = unsafe epc_latent_attention_run(
-      device.pool.pool, device.level.level, &attention, arguments.operand(4).reals, spans,
-      spans.count)
+      device.pool.pool, device.level.level, &attention, kept, spans, spans.count, scratch.base)
     precondition(isDone, "out of memory")
   }
 

@@ -31,17 +31,27 @@ public final class FastKernel: @unchecked Sendable {
     } else {
       isElementByElement = false
     }
-    guard case .linear(let form) = kernel.form else {
-      forms = []
-      return
+    switch kernel.form {
+    case .linear(let form):
+      let bytes = epc_packed_bytes(format.format, form.out, form.contracted)
+      forms = [
+        nil,
+        WeightForm(
+          name: format.rawValue, rows: form.out, columns: form.contracted, bytes: bytes,
+          rowsTogether: epc_panel_outputs()),
+      ]
+    case .latentAttention(let form) where weights != .fp32:
+      forms = [nil, nil, nil, nil, FastKernel.halves(form)]
+    default: forms = []
     }
-    let bytes = epc_packed_bytes(format.format, form.out, form.contracted)
-    forms = [
-      nil,
-      WeightForm(
-        name: format.rawValue, rows: form.out, columns: form.contracted, bytes: bytes,
-        rowsTogether: epc_panel_outputs()),
-    ]
+  }
+
+  /// What makes keys and values of latents as bf16, row by row.
+  private static func halves(_ form: epc_latent_attention) -> WeightForm {
+    let rows = form.heads * (form.key_size + form.value_size)
+    return WeightForm(
+      name: CPUDevice.halves, rows: rows, columns: form.rank,
+      bytes: (2 * rows * form.rank + 63) / 64 * 64, rowsTogether: 1)
   }
 
   /// The form of an operand, which is what it will come in.

@@ -1,5 +1,6 @@
 // Every fast kernel against the reference: random shapes, row counts and odd sizes, all formats and all
-// levels that this machine has. `scripts/check-kernels` builds it with AddressSanitizer and runs it.
+// levels that this machine has, or that of EPC_CPU_LEVEL. `scripts/check-kernels` builds it with
+// AddressSanitizer and runs it.
 //
 // Loads of vectors and tiles are not all seen by a sanitizer, so operands end where a page begins that
 // may not be touched.
@@ -77,6 +78,8 @@ static float *copied(const float *x, size_t count) {
 // MARK: Comparing
 
 static const char *const level_names[] = {"portable", "avx2", "avx512", "vnni", "amx"};
+/// The first level that is checked.
+static epc_level lowest = EPC_LEVEL_PORTABLE;
 static const char *const format_names[] = {"fp32", "bf16", "int8", "fp8", "mxfp4"};
 static size_t compared;
 static size_t failures;
@@ -160,7 +163,7 @@ static void check_linear(epc_pool *pools[2], epc_level best) {
         .group_ends = groups > 1 ? ends : NULL,
         .groups = groups,
     };
-    for (int level = 0; level <= (int)best; level++) {
+    for (int level = (int)lowest; level <= (int)best; level++) {
       // By how activations are rounded: not at all, to bf16, or to 16 bits.
       const bool is_bf16 = f == 1 || f == 3 || (f == 4 && level == EPC_LEVEL_AMX);
       const double unit = f == 0 ? 2e-6 : is_bf16 ? 8e-3 : 1e-4;
@@ -241,7 +244,7 @@ static void check_experts(epc_pool *pools[2], epc_level best) {
   float *gathered = room(rows * e.width);
   epc_ref_pack(x, e.width, sources, NULL, rows, gathered);
   const size_t kept = count_taken;
-  for (int l = 0; l <= (int)best; l++) {
+  for (int l = (int)lowest; l <= (int)best; l++) {
     const epc_level level = (epc_level)l;
     float *gate = room(rows * e.hidden);
     float *up = room(rows * e.hidden);
@@ -291,7 +294,7 @@ static void check_combination(epc_pool *pools[2], epc_level best) {
   epc_ref_combine(c.returned, places, indices, c.weights, c.identity, c.experts, c.unweighted, c.rows,
                   c.top_k, c.width, scratch, expected);
   free(scratch);
-  for (int l = 0; l <= (int)best; l++) {
+  for (int l = (int)lowest; l <= (int)best; l++) {
     float *made[2];
     for (int p = 0; p < 2; p++) {
       made[p] = room(c.rows * c.width);
@@ -332,7 +335,7 @@ static void check_attention(epc_pool *pools[2], epc_level best) {
   double *scratch = take(end * sizeof(double) + 8);
   scratch = (double *)((uintptr_t)scratch / 8 * 8);
   epc_ref_attention(&a, query, rows, first, keys, values, sinks, selection, scratch, expected);
-  for (int level = 0; level <= (int)best; level++) {
+  for (int level = (int)lowest; level <= (int)best; level++) {
     float *made[2];
     for (int p = 0; p < 2; p++) {
       made[p] = room(count);
@@ -366,7 +369,17 @@ static void check_latent(epc_pool *pools[2], epc_level best) {
   const float *query_rope = numbers(rows * a.heads * a.rope_size, 1);
   const float *latents = numbers(end * a.rank, 1);
   const float *keys = numbers(end * a.rope_size, 1);
-  const float *up = numbers(a.heads * (a.key_size + a.value_size) * a.rank, 0.15f);
+  const size_t ups = a.heads * (a.key_size + a.value_size) * a.rank;
+  float *up = numbers(ups, 0.15f);
+  uint16_t *halves = below(2) == 0 ? NULL : take(ups * sizeof(uint16_t));
+  for (size_t i = 0; halves != NULL && i < ups; i++) {
+    const float rounded = up[i];
+    uint32_t bits;
+    memcpy(&bits, &rounded, sizeof(bits));
+    halves[i] = (uint16_t)(bits >> 16);
+    bits &= 0xffff0000;
+    memcpy(up + i, &bits, sizeof(bits));
+  }
   int32_t *selection = a.selected == 0 ? NULL : take(rows * 3 * sizeof(int32_t));
   for (size_t i = 0; selection != NULL && i < rows * 3; i++) {
     selection[i] = i % 3 == 0 ? 0 : (int32_t)below(end + 1) - 1;
@@ -377,19 +390,32 @@ static void check_latent(epc_pool *pools[2], epc_level best) {
   scratch = (double *)((uintptr_t)scratch / 8 * 8);
   epc_ref_latent_attention(&a, query, query_rope, rows, first, latents, keys, up, selection, scratch,
                            expected);
-  for (int level = 0; level <= (int)best; level++) {
+  for (int level = (int)lowest; level <= (int)best; level++) {
     float *made[2];
     for (int p = 0; p < 2; p++) {
       made[p] = room(count);
-      const epc_span span = {.rows = rows,
-                             .first_position = first,
-                             .query = query,
-                             .query_rope = query_rope,
-                             .keys = latents,
-                             .others = keys,
-                             .selection = selection,
-                             .y = made[p]};
-      if (!epc_latent_attention_run(pools[p], (epc_level)level, &a, up, &span, 1)) failures++;
+      // The same rows as two sequences, of which the second is what follows, give the same.
+      const size_t cut = p == 0 || rows >= 32 ? 0 : rows / 2;
+      epc_span spans[2];
+      for (int i = 0; i < 2; i++) {
+        const size_t at = i == 0 ? 0 : cut;
+        spans[i] = (epc_span){.rows = i == 0 ? cut : rows - cut,
+                              .first_position = first + at,
+                              .query = query + at * a.heads * a.key_size,
+                              .query_rope = query_rope + at * a.heads * a.rope_size,
+                              .keys = latents,
+                              .others = keys,
+                              .selection = selection == NULL ? NULL : selection + at * 3,
+                              .y = made[p] + at * a.heads * a.value_size};
+      }
+      const epc_span *from = spans + (cut == 0);
+      const size_t spans_run = cut == 0 ? 1 : 2;
+      const epc_latent_up ups_now = {.reals = halves == NULL ? up : NULL, .halves = halves};
+      void *room_for = take(epc_latent_attention_scratch(&a, from, spans_run));
+      if (!epc_latent_attention_run(pools[p], (epc_level)level, &a, ups_now, from, spans_run,
+                                    room_for)) {
+        failures++;
+      }
     }
     compare("latent attention", "", (epc_level)level, made[0], expected, count, 1e-6);
     same("latent attention", (epc_level)level, made[0], made[1], count);
@@ -425,7 +451,7 @@ static void check_linear_attention(epc_pool *pools[2], epc_level best) {
   float *expected_state = copied(before, size);
   float *expected = room(count);
   epc_ref_linear_attention(&a, query, key, value, decay, beta, rows, expected_state, expected);
-  for (int level = 0; level <= (int)best; level++) {
+  for (int level = (int)lowest; level <= (int)best; level++) {
     float *made[2];
     float *states[2];
     for (int p = 0; p < 2; p++) {
@@ -459,7 +485,7 @@ static void check_rows(epc_level best) {
                        .has_slope = below(2) == 0,
                        .slope = 1.7,
                        .up_offset = (double)below(2)};
-  for (int l = 0; l <= (int)best; l++) {
+  for (int l = (int)lowest; l <= (int)best; l++) {
     const epc_level level = (epc_level)l;
     epc_ref_norm(form, x, vectors, n, 1e-5, weight, 0.5, bias, NULL, n, expected);
     epc_norm_run(level, form, x, vectors, n, 1e-5, weight, 0.5, bias, NULL, n, made);
@@ -486,7 +512,18 @@ static void check_rows(epc_level best) {
 int main(int argc, char **argv) {
   const size_t seeds = argc > 1 ? strtoul(argv[1], NULL, 10) : 100;
   const size_t first = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
-  const epc_level best = epc_level_best();
+  epc_level best = epc_level_best();
+  const char *chosen = getenv("EPC_CPU_LEVEL");
+  if (chosen != NULL) {
+    while (lowest <= best && strcmp(level_names[lowest], chosen) != 0) lowest++;
+    if (lowest > best) {
+      fprintf(stderr, "EPC_CPU_LEVEL: there is no level '%s' here; levels are", chosen);
+      for (int l = 0; l <= (int)best; l++) fprintf(stderr, " %s", level_names[l]);
+      fprintf(stderr, "\n");
+      return 2;
+    }
+    best = lowest;
+  }
   epc_pool *pools[2] = {epc_pool_create(1), epc_pool_create(3)};
   if (seeds == 0 || pools[0] == NULL || pools[1] == NULL) {
     fprintf(stderr, "usage: check [SEEDS [FIRST]]\n");
@@ -517,7 +554,7 @@ int main(int argc, char **argv) {
     printf("%-17s %7zu comparisons, at most %.3f of the bound\n", seen[k].name, seen[k].cases,
            seen[k].share);
   }
-  printf("levels up to %s, %zu seeds, %zu comparisons, %zu failures\n", level_names[best], seeds,
-         compared, failures);
+  printf("levels %s to %s, %zu seeds, %zu comparisons, %zu failures\n", level_names[lowest],
+         level_names[best], seeds, compared, failures);
   return failures > 0;
 }

@@ -72,65 +72,110 @@ static void weigh(const epc_attention_job *job, const epc_span *span, size_t row
 }
 
 /// Floats of a task's room, for sequences of up to `end` positions.
-static size_t room_of(const epc_attention_job *job, size_t end) {
-  const size_t absorbed = job->up == NULL ? 0 : 2 * QUERIES * job->sizes[0];
-  return QUERIES * end + absorbed + end / 4 + 32;
+static size_t room_of(size_t end) { return QUERIES * end + end / 4 + 32; }
+
+const float *epc_up_rows(const epc_attention_job *job, size_t head, size_t first, size_t rows,
+                         float *room) {
+  const size_t rank = job->sizes[0];
+  const size_t at = (head * (job->nope + job->up_value_size) + first) * rank;
+  if (job->up.reals != NULL) return job->up.reals + at;
+  job->kernels->widen(job->up.halves + at, rows * rank, room);
+  return room;
 }
 
-static void absorb(const epc_attention_job *job, const epc_span *span, const size_t *rows, const size_t *heads,
-                   size_t count, float *absorbed) {
+/// Rows whose queries lie one after the other, of sequences that are not attended to in blocks.
+typedef struct {
+  const epc_span *span;
+  size_t first, rows;
+} stretch;
+
+/// The stretch that begins with sequence `*next` or a later one, whose first row is row `*row` of the
+/// step; both are moved beyond it.
+static stretch next_stretch(const epc_attention_job *job, size_t *next, size_t *row) {
+  while (*next < job->count && epc_is_blocked(job, &job->spans[*next])) *row += job->spans[(*next)++].rows;
+  stretch s = {.span = &job->spans[*next], .first = *row};
+  const size_t query = job->heads * job->nope;
+  const size_t value = job->heads * job->up_value_size;
+  for (; *next < job->count && !epc_is_blocked(job, &job->spans[*next]); (*next)++) {
+    const epc_span *now = &job->spans[*next];
+    if (now->query != s.span->query + s.rows * query || now->y != s.span->y + s.rows * value) break;
+    s.rows += now->rows;
+    *row += now->rows;
+  }
+  return s;
+}
+
+/// Absorbs the queries of a head, all of them together, so that what makes keys is read once.
+static void absorb(void *context, size_t head, size_t worker) {
+  const epc_attention_job *job = context;
   const size_t rank = job->sizes[0];
-  for (size_t i = 0; i < count;) {
-    // Queries of one head are absorbed together.
-    float *results[QUERIES];
-    size_t same = 0;
-    const size_t head = heads[i];
-    while (i + same < count && heads[i + same] == head) {
-      results[same] = absorbed + (i + same) * rank;
-      same++;
+  const float *up = epc_up_rows(job, head, 0, job->nope, epc_pool_scratch(job->pool, worker, 0));
+  size_t next = 0;
+  size_t row = 0;
+  while (next < job->count) {
+    const stretch s = next_stretch(job, &next, &row);
+    for (size_t first = 0; first < s.rows; first += QUERIES) {
+      float *results[QUERIES];
+      const size_t rows = least(s.rows - first, QUERIES);
+      for (size_t i = 0; i < rows; i++) {
+        results[i] = job->absorbed + ((s.first + first + i) * job->heads + head) * rank;
+      }
+      const epc_mixture m = {
+          .rows = rows,
+          .count = job->nope,
+          .size = rank,
+          .weights = s.span->query + (first * job->heads + head) * job->nope,
+          .weight_stride = job->heads * job->nope,
+          .values = up,
+          .value_stride = rank,
+          .results = results,
+      };
+      job->kernels->mix(&m);
     }
-    const epc_mixture m = {
-        .rows = same,
-        .count = job->nope,
-        .size = rank,
-        .weights = span->query + (rows[i] * job->heads + head) * job->nope,
-        .weight_stride = job->heads * job->nope,
-        .values = job->up + head * (job->nope + job->up_value_size) * rank,
-        .value_stride = rank,
-        .results = results,
-    };
-    job->kernels->mix(&m);
-    i += same;
   }
 }
 
-/// Makes values of what was read of the latents.
-static void make_values(const epc_attention_job *job, const epc_span *span, const size_t *rows,
-                        const size_t *heads, size_t count, const float *mixed) {
+/// Makes values of what the queries of a head read of the latents.
+static void make_values(void *context, size_t head, size_t worker) {
+  const epc_attention_job *job = context;
   const size_t rank = job->sizes[0];
-  for (size_t i = 0; i < count; i++) {
-    const float *query = mixed + i * rank;
-    const float *const queries[1] = {query};
-    const epc_scores s = {
-        .rows = 1,
-        .queries = {queries, queries},
-        .keys = {job->up + (heads[i] * (job->nope + job->up_value_size) + job->nope) * rank, NULL},
-        .key_strides = {rank, 0},
-        .sizes = {rank, 0},
-        .from = 0,
-        .to = job->up_value_size,
-        .scale = 1,
-        .scores = span->y + (rows[i] * job->heads + heads[i]) * job->up_value_size,
-        .stride = 0,
-    };
-    job->kernels->scores(&s);
+  const float *up = epc_up_rows(job, head, job->nope, job->up_value_size,
+                                epc_pool_scratch(job->pool, worker, 0));
+  size_t next = 0;
+  size_t row = 0;
+  while (next < job->count) {
+    const stretch s = next_stretch(job, &next, &row);
+    for (size_t first = 0; first < s.rows; first += QUERIES) {
+      const float *queries[QUERIES];
+      const size_t rows = least(s.rows - first, QUERIES);
+      for (size_t i = 0; i < rows; i++) {
+        queries[i] = job->mixed + ((s.first + first + i) * job->heads + head) * rank;
+      }
+      const epc_scores values = {
+          .rows = rows,
+          .queries = {queries, queries},
+          .keys = {up, NULL},
+          .key_strides = {rank, 0},
+          .sizes = {rank, 0},
+          .from = 0,
+          .to = job->up_value_size,
+          .scale = 1,
+          .scores = s.span->y + (first * job->heads + head) * job->up_value_size,
+          .stride = job->heads * job->up_value_size,
+      };
+      job->kernels->scores(&values);
+    }
   }
 }
 
 static void attend(void *context, size_t index, size_t worker) {
   const epc_attention_job *job = context;
   const epc_span *span = job->spans;
-  while (index >= tasks_of(job, span)) index -= tasks_of(job, span++);
+  size_t row_before = 0;
+  while (index >= tasks_of(job, span)) {
+    index -= tasks_of(job, span);
+    row_before += (span++)->rows;
+  }
   if (epc_is_blocked(job, span)) {
     epc_attend_blocked(job, span, index, epc_pool_scratch(job->pool, worker, 0));
     return;
@@ -156,18 +201,15 @@ static void attend(void *context, size_t index, size_t worker) {
   const size_t from = epc_first_seen(job, span->first_position + first_row);
   const size_t to = span->first_position + end_row;
   float *scores = epc_pool_scratch(job->pool, worker, 0);
-  float *absorbed = scores + QUERIES * to;
-  float *mixed = absorbed + (job->up == NULL ? 0 : QUERIES * job->sizes[0]);
-  uint8_t *marks = (uint8_t *)(mixed + (job->up == NULL ? 0 : QUERIES * job->sizes[0]));
+  uint8_t *marks = (uint8_t *)(scores + QUERIES * to);
   const float *parts[2][QUERIES];
   float *results[QUERIES];
-  if (job->up != NULL) absorb(job, span, rows, heads, count, absorbed);
   for (size_t i = 0; i < count; i++) {
     const size_t place = rows[i] * job->heads + heads[i];
-    parts[0][i] = job->up != NULL ? absorbed + i * job->sizes[0]
-                                  : span->query + place * job->sizes[0];
-    parts[1][i] = job->up != NULL ? span->query_rope + place * job->sizes[1] : NULL;
-    results[i] = job->up != NULL ? mixed + i * job->sizes[0] : span->y + place * job->value_size;
+    const size_t latent = (row_before * job->heads + place) * job->sizes[0];
+    parts[0][i] = job->is_latent ? job->absorbed + latent : span->query + place * job->sizes[0];
+    parts[1][i] = job->is_latent ? span->query_rope + place * job->sizes[1] : NULL;
+    results[i] = job->is_latent ? job->mixed + latent : span->y + place * job->value_size;
   }
   const epc_scores s = {
       .rows = count,
@@ -185,12 +227,12 @@ static void attend(void *context, size_t index, size_t worker) {
   for (size_t i = 0; i < count; i++) {
     weigh(job, span, rows[i], heads[i], from, to, scores + i * (to - from), marks);
   }
-  const float *values = job->up != NULL ? span->keys : span->others + key_head * job->value_size;
-  const size_t stride = job->up != NULL ? job->sizes[0] : job->key_heads * job->value_size;
+  const float *values = job->is_latent ? span->keys : span->others + key_head * job->value_size;
+  const size_t stride = job->is_latent ? job->sizes[0] : job->key_heads * job->value_size;
   const epc_mixture m = {
       .rows = count,
       .count = to - from,
-      .size = job->up != NULL ? job->sizes[0] : job->value_size,
+      .size = job->is_latent ? job->sizes[0] : job->value_size,
       .weights = scores,
       .weight_stride = to - from,
       .values = values + from * stride,
@@ -198,24 +240,32 @@ static void attend(void *context, size_t index, size_t worker) {
       .results = results,
   };
   job->kernels->mix(&m);
-  if (job->up != NULL) make_values(job, span, rows, heads, count, mixed);
 }
 
 static bool run(epc_attention_job *job) {
   size_t bytes = 0;
   size_t tasks = 0;
+  bool is_absorbed = false;
   for (size_t i = 0; i < job->count; i++) {
     const epc_span *span = &job->spans[i];
-    const size_t needed = epc_is_blocked(job, span)
-                              ? epc_blocked_room(job, span)
-                              : room_of(job, span->first_position + span->rows) * sizeof(float);
+    const bool is_blocked = epc_is_blocked(job, span);
+    const size_t needed = is_blocked ? epc_blocked_room(job, span)
+                                     : room_of(span->first_position + span->rows) * sizeof(float);
     if (needed > bytes) bytes = needed;
+    is_absorbed = is_absorbed || (job->is_latent && !is_blocked);
     tasks += tasks_of(job, span);
+  }
+  if (is_absorbed) {
+    const size_t rows = job->nope > job->up_value_size ? job->nope : job->up_value_size;
+    const size_t needed = rows * job->sizes[0] * sizeof(float);
+    if (needed > bytes) bytes = needed;
   }
   for (size_t w = 0; w < epc_pool_threads(job->pool); w++) {
     if (epc_pool_scratch(job->pool, w, bytes) == NULL) return false;
   }
+  if (is_absorbed) epc_pool_run(job->pool, job->heads, absorb, job);
   epc_pool_run(job->pool, tasks, attend, job);
+  if (is_absorbed) epc_pool_run(job->pool, job->heads, make_values, job);
   return true;
 }
 
@@ -240,9 +290,21 @@ bool epc_attention_run(epc_pool *pool, epc_level level, const epc_attention *att
   return run(&job);
 }
 
+/// Floats of absorbed queries, of all rows.
+static size_t latent_floats(const epc_latent_attention *attention, const epc_span *spans, size_t count) {
+  size_t rows = 0;
+  for (size_t i = 0; i < count; i++) rows += spans[i].rows;
+  return (rows * attention->heads * attention->rank + 15) / 16 * 16;
+}
+
+size_t epc_latent_attention_scratch(const epc_latent_attention *attention, const epc_span *spans,
+                                    size_t count) {
+  return 2 * latent_floats(attention, spans, count) * sizeof(float);
+}
+
 bool epc_latent_attention_run(epc_pool *pool, epc_level level,
-                              const epc_latent_attention *attention, const float *up,
-                              const epc_span *spans, size_t count) {
+                              const epc_latent_attention *attention, epc_latent_up up,
+                              const epc_span *spans, size_t count, void *scratch) {
   epc_attention_job job = {
       .pool = pool,
       .kernels = epc_kernels_of(level),
@@ -253,9 +315,12 @@ bool epc_latent_attention_run(epc_pool *pool, epc_level level,
       .sizes = {attention->rank, attention->rope_size},
       .scale = attention->scale,
       .selected = attention->selected,
+      .is_latent = true,
       .nope = attention->key_size,
       .up_value_size = attention->value_size,
       .up = up,
+      .absorbed = scratch,
+      .mixed = (float *)scratch + latent_floats(attention, spans, count),
   };
   return run(&job);
 }

@@ -19,8 +19,12 @@ typedef struct {
   double softcap;
   const float *sinks;
   /// MLA: elements of a query before it is absorbed, and what makes keys and values of a latent.
+  bool is_latent;
   size_t nope, up_value_size;
-  const float *up;
+  epc_latent_up up;
+  /// Absorbed queries and what they read of the latents, `[row, head, rank]`, of the rows of all
+  /// sequences; those in blocks leave theirs alone.
+  float *absorbed, *mixed;
 } epc_attention_job;
 
 /// The first position that a row at `position` sees.
@@ -39,6 +43,10 @@ static inline size_t epc_first_seen(const epc_attention_job *job, size_t positio
 static inline bool epc_is_blocked(const epc_attention_job *job, const epc_span *span) {
   return span->rows >= 32 && job->selected == 0;
 }
+
+/// `rows` rows of a head's part of `up` from row `first` on, as reals; `room` has space for them.
+const float *epc_up_rows(const epc_attention_job *job, size_t head, size_t first, size_t rows,
+                         float *room);
 
 /// Bytes of a thread's room for one head of a sequence in blocks.
 size_t epc_blocked_room(const epc_attention_job *job, const epc_span *span);

@@ -20,11 +20,11 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static size_t padded(size_t count) { return (count + EPC_LANES - 1) / EPC_LANES * EPC_LANES; }
 
 static size_t key_size_of(const epc_attention_job *job) {
-  return job->up == NULL ? job->sizes[0] : job->nope + job->sizes[1];
+  return !job->is_latent ? job->sizes[0] : job->nope + job->sizes[1];
 }
 
 static size_t value_size_of(const epc_attention_job *job) {
-  return job->up == NULL ? job->value_size : job->up_value_size;
+  return !job->is_latent ? job->value_size : job->up_value_size;
 }
 
 /// Where things lie in a thread's room.
@@ -43,17 +43,18 @@ typedef struct {
 } room;
 
 static room lay_out(const epc_attention_job *job, const epc_span *span, float *at) {
-  const size_t rank = job->up == NULL ? 0 : job->sizes[0];
+  const size_t rank = !job->is_latent ? 0 : job->sizes[0];
   const size_t size = key_size_of(job);
   const size_t width = padded(value_size_of(job));
   room r;
   r.keys = at;
   r.values = r.keys + KEYS * size;
   r.latents = r.values + KEYS * width;
-  r.up_keys = r.latents + KEYS * rank;
+  const size_t together = job->nope > width ? job->nope : width;
+  r.up_keys = r.latents + (together > KEYS ? together : KEYS) * rank;
   r.up_values = r.up_keys + padded(job->nope) * rank;
   r.made = r.up_values + width * rank;
-  r.queries = r.made + (job->up == NULL ? 0 : KEYS * padded(job->nope));
+  r.queries = r.made + (!job->is_latent ? 0 : KEYS * padded(job->nope));
   r.scores = r.queries + ROWS * size;
   r.weights = r.scores + ROWS * (size > KEYS ? size : KEYS);
   r.sums = r.weights + ROWS * KEYS;
@@ -122,7 +123,7 @@ static void lay_keys(const epc_attention_job *job, const epc_span *span, size_t 
   const size_t count = to - from;
   const size_t size = key_size_of(job);
   const size_t value_size = value_size_of(job);
-  if (job->up == NULL) {
+  if (!job->is_latent) {
     const size_t key_head = head / (job->heads / job->key_heads);
     const size_t key_stride = job->key_heads * size;
     const size_t value_stride = job->key_heads * value_size;
@@ -165,7 +166,7 @@ static void lay_keys(const epc_attention_job *job, const epc_span *span, size_t 
 static void lay_queries(const epc_attention_job *job, const epc_span *span, size_t head,
                         size_t first, size_t rows, const room *r) {
   const size_t size = key_size_of(job);
-  const size_t own = job->up == NULL ? size : job->nope;
+  const size_t own = !job->is_latent ? size : job->nope;
   const float scale = (float)job->scale;
   // Scores have room for them: they come later.
   float *plain = r->scores;
@@ -216,11 +217,13 @@ void epc_attend_blocked(const epc_attention_job *job, const epc_span *span, size
   const room r = lay_out(job, span, memory);
   const size_t value_size = value_size_of(job);
   const size_t width = padded(value_size);
-  if (job->up != NULL) {
+  if (job->is_latent) {
     const size_t rank = job->sizes[0];
-    const float *up = job->up + head * (job->nope + value_size) * rank;
+    // Latents have room for them: they come later.
+    const float *up = epc_up_rows(job, head, 0, job->nope, r.latents);
     transpose(up, rank, job->nope, rank, rank, r.up_keys);
-    transpose(up + job->nope * rank, rank, value_size, rank, rank, r.up_values);
+    up = epc_up_rows(job, head, job->nope, value_size, r.latents);
+    transpose(up, rank, value_size, rank, rank, r.up_values);
   }
   memset(r.sums, 0, span->rows * width * sizeof(float));
   for (size_t i = 0; i < span->rows; i++) {

@@ -15,9 +15,10 @@ enum {
   EPC_GROUP = 128,
   /// Those of EPC_FORMAT_MXFP4.
   EPC_MICRO_GROUP = 32,
-  /// Inputs in between going back to the result for floats: the block of weights stays in the
-  /// first-level cache for all rows.
-  EPC_BLOCK_F32 = 128,
+  /// Inputs whose products are summed up as floats before the sum is added to those of other inputs.
+  EPC_SUM_F32 = 128,
+  /// Inputs that many rows meet before the next: their weights stay in the second-level cache.
+  EPC_BLOCK_F32 = 512,
   EPC_BLOCK_BF16 = 1024,
   /// More than a first-level cache holds, and less than a second-level one.
   EPC_CACHED_BYTES = 1 << 19,
@@ -33,8 +34,8 @@ typedef struct {
   /// Inputs of the block.
   size_t inputs;
   size_t rows;
-  /// The rows from this block's first input on, as `epc_prepare` orders them; `row_bytes` are those
-  /// of one row over all inputs.
+  /// The rows, as `epc_prepare` orders them, or for floats just rows; `row_bytes` are those of one row
+  /// over all inputs, or from a row to the next.
   const char *prepared;
   size_t row_bytes;
   /// The offset of the block's first input in a row, in bytes for one row.
@@ -97,6 +98,8 @@ typedef struct {
   void (*expand_mxfp4)(const uint8_t *group, size_t vectors, uint32_t *fours);
   void (*scores)(const epc_scores *scores);
   void (*mix)(const epc_mixture *mixture);
+  /// Reals of bf16.
+  void (*widen)(const uint16_t *x, size_t count, float *y);
   /// Weights that sum to 1, with one more logit that carries nothing; -infinity weighs 0.
   void (*softmax)(float *x, size_t count, const float *sink);
   /// Weights of a few more scores: e to the power of each less the largest so far, which with the sum
@@ -182,7 +185,7 @@ size_t epc_panel_width(size_t out, size_t panel);
 size_t epc_prepared_bytes(epc_format format, size_t in);
 
 /// Rows of a matrix, ordered for kernels: blocks of up to EPC_ROWS rows as `epc_row_blocks` cuts
-/// them, and in a block input by input. `row` is room for a row of padded inputs.
+/// them, and in a block input by input, but floats row by row. `row` is room for a row of padded inputs.
 void epc_prepare(epc_format format, const float *x, size_t x_stride, const int32_t *index,
                  size_t in, size_t rows, size_t first_block, size_t end_block, float *row,
                  void *prepared);
@@ -195,8 +198,8 @@ void epc_finish_panel(const epc_linear *linear, size_t matrix, size_t panel, con
 /// Whether `epc_linear_large_run` makes a product.
 bool epc_linear_is_large(const epc_pool *pool, epc_level level, const epc_linear *linear, size_t rows);
 
-/// `epc_linear_run` for many rows in tiles; needs no scratch.
-bool epc_linear_large_run(epc_pool *pool, const epc_linear *linear, const float *x,
+/// `epc_linear_run` for many rows; needs no scratch.
+bool epc_linear_large_run(epc_pool *pool, epc_level level, const epc_linear *linear, const float *x,
                           const int32_t *x_index, size_t rows, float *y);
 
 /// How many blocks `rows` rows are cut into; block i begins with row `rows * i / blocks`.

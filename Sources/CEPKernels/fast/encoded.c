@@ -346,3 +346,15 @@ bool epc_pack_encoded(epc_format format, const epc_encoded *encoded, size_t out,
   }
   return true;
 }
+
+bool epc_round_encoded(const epc_encoded *encoded, size_t rows, size_t columns, uint16_t *y) {
+  for (size_t r = 0; r < rows; r++) {
+    for (size_t k = 0; k < columns; k += CHUNK) {
+      const size_t count = columns - k < CHUNK ? columns - k : CHUNK;
+      float x[CHUNK];
+      if (!read_reals(encoded, r, k, count, x)) return false;
+      for (size_t i = 0; i < count; i++) y[r * columns + k + i] = epc_to_bf16(x[i]);
+    }
+  }
+  return true;
+}

@@ -25,6 +25,8 @@ typedef struct {
   size_t rows;
   /// Prepared rows, one batch after the other.
   char *prepared;
+  /// Bytes from the rows of a batch to those of the next.
+  size_t batch_bytes;
   float *y;
   size_t panels;
   /// Panels of a task, and tasks of a matrix.
@@ -123,16 +125,9 @@ static void prepare(void *context, size_t index, size_t worker) {
   }
 }
 
-/// Whether sums of many rows lie side by side until all inputs are in: those of floats come back for every
-/// block of inputs, and rows of results may lie so far apart that they drive each other out of the caches.
-static bool keeps_sums_together(const epc_linear *linear, size_t rows) {
-  return linear->format == EPC_FORMAT_F32 && rows >= 128 && linear->in > EPC_BLOCK_F32;
-}
-
-/// Room that a task needs for sums that do not lie in the results.
+/// Room that a task needs for sums that do not lie in the results: those of the last panel.
 static size_t task_bytes(const epc_linear *linear, size_t rows) {
-  const size_t panels = keeps_sums_together(linear, rows) ? SPAN : linear->out % EPC_LANES != 0;
-  return panels * rows * EPC_PANEL * sizeof(float);
+  return linear->out % EPC_LANES != 0 ? rows * EPC_PANEL * sizeof(float) : 0;
 }
 
 static void multiply(void *context, size_t index, size_t worker) {
@@ -149,7 +144,6 @@ static void multiply(void *context, size_t index, size_t worker) {
   const size_t y_stride = l->batch * l->out;
   float *y = run->y + start * y_stride + batch * l->out;
   float *room = epc_pool_scratch(run->pool, worker, task_bytes(l, run->rows));
-  const bool is_together = keeps_sums_together(l, rows);
   epc_panel panels[SPAN];
   for (size_t i = 0; i < to - from; i++) {
     const size_t first = (from + i) * EPC_PANEL;
@@ -157,12 +151,11 @@ static void multiply(void *context, size_t index, size_t worker) {
                              l->out, from + i);
     const size_t width = panels[i].width;
     // The last panel, if it is padded, is made elsewhere and copied.
-    const bool is_apart = is_together || first + width > l->out;
-    float *apart = room + (is_together ? i * rows * EPC_PANEL : 0);
+    const bool is_apart = first + width > l->out;
     epc_block *block = &panels[i].block;
     block->rows = rows;
-    block->prepared = run->prepared + (batch * run->rows + start) * run->row_bytes;
-    block->sums = is_apart ? apart : y + first;
+    block->prepared = run->prepared + batch * run->batch_bytes + start * block->row_bytes;
+    block->sums = is_apart ? room : y + first;
     block->sums_stride = is_apart ? width : y_stride;
   }
   epc_panels_multiply(panels, to - from);
@@ -190,7 +183,7 @@ bool epc_linear_run(epc_pool *pool, epc_level level, const epc_linear *linear, c
                     const int32_t *x_index, size_t rows, void *scratch, float *y) {
   if (rows == 0) return true;
   if (epc_linear_is_large(pool, level, linear, rows)) {
-    return epc_linear_large_run(pool, linear, x, x_index, rows, y);
+    return epc_linear_large_run(pool, level, linear, x, x_index, rows, y);
   }
   // Memory that tasks will want is taken first, since they cannot fail.
   const size_t threads = epc_pool_threads(pool);
@@ -214,16 +207,23 @@ bool epc_linear_run(epc_pool *pool, epc_level level, const epc_linear *linear, c
       // Rows that a thread prepares sooner than another wakes are not shared out.
       .pieces = rows * linear->in < 16384 ? 1 : 4 * threads,
   };
-  if (run.pieces == 1 && linear->batch * rows * linear->in < 16384) {
+  run.batch_bytes = rows * run.row_bytes;
+  run.chunks = (chunk *)(run.prepared + linear->batch * run.batch_bytes);
+  if (linear->format == EPC_FORMAT_F32 && x_index == NULL) {
+    // Floats are multiplied where they lie.
+    run.prepared = (char *)(uintptr_t)x;
+    run.batch_bytes = run.row_bytes;
+    run.product.row_bytes = linear->batch * run.row_bytes;
+  } else if (run.pieces == 1 && linear->batch * rows * linear->in < 16384) {
     for (size_t b = 0; b < linear->batch; b++) prepare(&run, b, 0);
   } else {
     epc_pool_run(pool, linear->batch * run.pieces, prepare, &run);
   }
   // Many rows of many inputs are read once for a few panels, as long as there are tasks for all.
   const size_t bytes = (rows < CHUNK ? rows : CHUNK) * run.row_bytes;
-  run.span = bytes > (1 << 19) && run.panels >= 2 * SPAN * threads ? SPAN : 1;
+  const size_t most = run.panels / (2 * threads);
+  run.span = bytes <= (1 << 19) || most < 2 ? 1 : most < SPAN ? most : SPAN;
   run.tasks = (run.panels + run.span - 1) / run.span;
-  run.chunks = (chunk *)(run.prepared + rows * linear->batch * run.row_bytes);
   const size_t count = cut(&run);
   epc_pool_run(pool, count * linear->batch * run.tasks, multiply, &run);
   return true;

@@ -3,6 +3,8 @@
 // Sums over the elements of a vector run in 16 lanes by index and are then added up in halves, so they
 // do not depend on what is computed beside them.
 
+#include "formats.h"
+
 typedef float half_lanes __attribute__((vector_size(32)));
 typedef float quarter_lanes __attribute__((vector_size(16)));
 
@@ -195,6 +197,14 @@ static void mix(const epc_mixture *m) {
     column += is_wide ? 64 : 16;
   }
   if (column < m->size) mix_rest(m, column);
+}
+
+static void widen(const uint16_t *x, size_t count, float *y) {
+  for (size_t i = 0; i < count; i++) {
+    // What is read next is asked for: there is little work between.
+    if (i % 32 == 0) __builtin_prefetch(x + i + 2048, 0, 3);
+    y[i] = epc_real_of((uint32_t)x[i] << 16);
+  }
 }
 
 static void softmax(float *x, size_t count, const float *sink) {

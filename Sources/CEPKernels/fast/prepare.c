@@ -65,8 +65,7 @@ static void split_group(const float *x, size_t count, int32_t bias, const uint8_
 static void prepare_row(epc_format format, const float *x, size_t padded, size_t rows, size_t r,
                         char *block) {
   if (format == EPC_FORMAT_F32) {
-    float *to = (float *)block + r;
-    for (size_t k = 0; k < padded; k++) to[k * rows] = x[k];
+    memcpy((float *)block + r * padded, x, padded * sizeof(float));
   } else if (format == EPC_FORMAT_BF16 || format == EPC_FORMAT_FP8) {
     uint32_t *to = (uint32_t *)block + r;
     const float factor = epc_half_factor(format);

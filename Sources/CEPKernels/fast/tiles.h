@@ -17,6 +17,8 @@ typedef int32_t whole __attribute__((vector_size(64)));
 /// Where a tile finds its rows, weights and sums.
 typedef struct {
   const char *rows;
+  /// Bytes from a row to the next, where rows do not come input by input.
+  size_t row_bytes;
   const char *weights;
   size_t stride;
   size_t steps;
@@ -24,7 +26,9 @@ typedef struct {
   size_t sums_stride;
   bool is_first;
   const float *scales;
+  /// What is asked for, and how many bytes further each time.
   const char *next;
+  size_t ask;
 } tile;
 
 ALWAYS void load_sums(int rows, int vectors, const tile *t, lanes sums[EPC_ROWS][4]) {
@@ -60,27 +64,38 @@ ALWAYS void add_scaled(int rows, int vectors, const tile *t, lanes sums[EPC_ROWS
 /// Asks for `lines` lines of what is read next, `step` steps into a tile.
 ALWAYS void prefetch(const tile *t, int lines, size_t step) {
   UNROLL for (int l = 0; l < lines; l++) {
-    __builtin_prefetch(t->next + (step * (size_t)lines + (size_t)l) * 64, 0, 2);
+    __builtin_prefetch(t->next + (step * (size_t)lines + (size_t)l) * t->ask, 0, 2);
   }
 }
 
+/// Sums of EPC_SUM_F32 inputs at a time, which are then added to those so far: nearer than one long sum.
 ALWAYS void tile_f32(int rows, int vectors, int lines, const tile *t) {
-  lanes sums[EPC_ROWS][4];
-  load_sums(rows, vectors, t, sums);
+  const size_t stride = t->row_bytes / sizeof(float);
   const float *x = (const float *)t->rows;
   const float *w = (const float *)t->weights;
-  for (size_t k = 0; k < t->steps; k++) {
-    prefetch(t, lines, k);
-    lanes factors[4];
-    UNROLL for (int v = 0; v < vectors; v++) factors[v] = *(const lanes_in_memory *)(w + 16 * v);
-    UNROLL for (int r = 0; r < rows; r++) {
-      const float now = x[r];
-      UNROLL for (int v = 0; v < vectors; v++) sums[r][v] += now * factors[v];
+  for (size_t k = 0; k < t->steps;) {
+    const bool is_first = t->is_first && k == 0;
+    const size_t end = t->steps - k < EPC_SUM_F32 ? t->steps : k + EPC_SUM_F32;
+    lanes sums[EPC_ROWS][4];
+    memset(sums, 0, sizeof(sums));
+    for (; k < end; k++) {
+      prefetch(t, lines, k);
+      lanes factors[4];
+      UNROLL for (int v = 0; v < vectors; v++) factors[v] = *(const lanes_in_memory *)(w + 16 * v);
+      UNROLL for (int r = 0; r < rows; r++) {
+        const float now = x[(size_t)r * stride];
+        UNROLL for (int v = 0; v < vectors; v++) sums[r][v] += now * factors[v];
+      }
+      x++;
+      w += t->stride;
     }
-    x += rows;
-    w += t->stride;
+    UNROLL for (int r = 0; r < rows; r++) {
+      UNROLL for (int v = 0; v < vectors; v++) {
+        lanes_in_memory *at = (lanes_in_memory *)(t->sums + (size_t)r * t->sums_stride + 16 * v);
+        *at = is_first ? sums[r][v] : *at + sums[r][v];
+      }
+    }
   }
-  store_sums(rows, vectors, t, sums);
 }
 
 #ifdef HAS_DOT_PRODUCTS
@@ -136,7 +151,7 @@ ALWAYS void tile_bytes(int rows, int vectors, int lines, const tile *t) {
 }
 
 // One loop over the rows of a block for each kind of tile. The first block of rows reads the weights
-// from memory, the others find them in the cache and ask for the next block's in between.
+// from memory, the others find them in the cache; what is read next is asked for as evenly as rows allow.
 #define CASES(kind, vectors, lines)                        \
   switch (rows) {                                          \
     case 1: tile_##kind(1, vectors, lines, &t); break;     \
@@ -147,49 +162,52 @@ ALWAYS void tile_bytes(int rows, int vectors, int lines, const tile *t) {
     default: tile_##kind(6, vectors, lines, &t); break;    \
   }
 
-#define BLOCK(kind, steps_of)                                                              \
-  static void block_##kind(const epc_block *b) {                                           \
-    const size_t blocks = epc_row_blocks(b->rows);                                         \
-    const size_t steps = steps_of;                                                         \
-    const size_t bytes = steps * b->stride * 4;                                            \
-    size_t asked = 0;                                                                      \
-    for (size_t i = 0; i < blocks; i++) {                                                  \
-      const size_t first = b->rows * i / blocks;                                           \
-      const size_t rows = b->rows * (i + 1) / blocks - first;                              \
-      for (size_t v = 0; v < b->vectors; v += TILE_VECTORS) {                              \
-        tile t = {                                                                         \
-            .rows = b->prepared + first * b->row_bytes + rows * b->offset,                 \
-            .weights = (const char *)b->weights + v * 64,                                  \
-            .stride = b->stride,                                                           \
-            .steps = steps,                                                                \
-            .sums = b->sums + first * b->sums_stride + 16 * v,                             \
-            .sums_stride = b->sums_stride,                                                 \
-            .is_first = b->is_first,                                                       \
-            .scales = b->scales == NULL ? NULL : b->scales + 16 * v,                       \
-            .next = b->next + asked,                                                       \
-        };                                                                                 \
-        if (TILE_VECTORS == 4 && b->vectors - v >= 4) {                                    \
-          if (blocks < 3) {                                                                \
-            CASES(kind, TILE_VECTORS, 4)                                                   \
-          } else {                                                                         \
-            CASES(kind, TILE_VECTORS, 1)                                                   \
-          }                                                                                \
-        } else {                                                                           \
-          for (size_t u = 0; u < TILE_VECTORS && v + u < b->vectors; u++) {                \
-            CASES(kind, 1, 1)                                                              \
-            t.weights += 64;                                                               \
-            t.sums += 16;                                                                  \
-            if (t.scales != NULL) t.scales += 16;                                          \
-          }                                                                                \
-        }                                                                                  \
-      }                                                                                    \
-      if (blocks >= 3 && asked < bytes) asked += steps * 64;                               \
-    }                                                                                      \
+#define BLOCK(kind, steps_of, rows_side_by_side)                                          \
+  static void block_##kind(const epc_block *b) {                                          \
+    const size_t blocks = epc_row_blocks(b->rows);                                        \
+    const size_t steps = steps_of;                                                        \
+    const size_t lines = blocks < 3 ? 4 : blocks == 3 ? 2 : 1;                            \
+    const size_t ask = blocks < 3 ? 64 : 256 / (blocks * lines);                          \
+    for (size_t i = 0; i < blocks; i++) {                                                 \
+      const size_t first = b->rows * i / blocks;                                          \
+      const size_t rows = b->rows * (i + 1) / blocks - first;                             \
+      for (size_t v = 0; v < b->vectors; v += TILE_VECTORS) {                             \
+        tile t = {                                                                        \
+            .rows = b->prepared + first * b->row_bytes + (rows_side_by_side) * b->offset, \
+            .row_bytes = b->row_bytes,                                                    \
+            .weights = (const char *)b->weights + v * 64,                                 \
+            .stride = b->stride,                                                          \
+            .steps = steps,                                                               \
+            .sums = b->sums + first * b->sums_stride + 16 * v,                            \
+            .sums_stride = b->sums_stride,                                                \
+            .is_first = b->is_first,                                                      \
+            .scales = b->scales == NULL ? NULL : b->scales + 16 * v,                      \
+            .next = b->next + (blocks < 3 ? 0 : i * steps * lines * ask),                 \
+            .ask = ask,                                                                   \
+        };                                                                                \
+        if (TILE_VECTORS == 4 && b->vectors - v >= 4) {                                   \
+          if (lines == 4) {                                                               \
+            CASES(kind, TILE_VECTORS, 4)                                                  \
+          } else if (lines == 2) {                                                        \
+            CASES(kind, TILE_VECTORS, 2)                                                  \
+          } else {                                                                        \
+            CASES(kind, TILE_VECTORS, 1)                                                  \
+          }                                                                               \
+        } else {                                                                          \
+          for (size_t u = 0; u < TILE_VECTORS && v + u < b->vectors; u++) {               \
+            CASES(kind, 1, 1)                                                             \
+            t.weights += 64;                                                              \
+            t.sums += 16;                                                                 \
+            if (t.scales != NULL) t.scales += 16;                                         \
+          }                                                                               \
+        }                                                                                 \
+      }                                                                                   \
+    }                                                                                     \
   }
 
-BLOCK(f32, b->inputs)
-BLOCK(bf16, b->inputs / 2)
-BLOCK(bytes, b->inputs / 4)
+BLOCK(f32, b->inputs, 1)
+BLOCK(bf16, b->inputs / 2, rows)
+BLOCK(bytes, b->inputs / 4, rows)
 
 static void expand_fp8(const uint8_t *group, size_t vectors, uint32_t *pairs) {
   // Two numbers of a word are those of one pair, so that a shift by 4 makes both bf16 at once.
@@ -219,6 +237,7 @@ const epc_kernels JOIN(epc_kernels_, LEVEL) = {
     .expand_mxfp4 = expand_mxfp4,
     .scores = scores,
     .mix = mix,
+    .widen = widen,
     .softmax = softmax,
     .weigh = weigh,
     .glu = glu,

@@ -41,4 +41,8 @@ size_t epc_panel_outputs(void);
 bool epc_pack_encoded(epc_format format, const epc_encoded *encoded, size_t out, size_t in,
                       size_t first, size_t end, void *packed);
 
+/// Rows of so many columns as bf16, one after the other. Returns false where an element, or a scale, is a
+/// NaN or an infinity.
+bool epc_round_encoded(const epc_encoded *encoded, size_t rows, size_t columns, uint16_t *y);
+
 #endif

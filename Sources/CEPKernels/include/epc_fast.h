@@ -164,10 +164,22 @@ typedef struct {
 bool epc_attention_run(epc_pool *pool, epc_level level, const epc_attention *attention,
                        const float *sinks, const epc_span *spans, size_t count);
 
-/// MLA in absorbed form; see `epc_ref_latent_attention`.
+/// What makes keys and values of latents, `[heads, key_size + value_size, rank]`: reals or, if those are
+/// null, bf16.
+typedef struct {
+  const float *reals;
+  const uint16_t *halves;
+} epc_latent_up;
+
+/// Bytes of room that `epc_latent_attention_run` needs.
+size_t epc_latent_attention_scratch(const epc_latent_attention *attention, const epc_span *spans,
+                                    size_t count);
+
+/// MLA in absorbed form; see `epc_ref_latent_attention`. Queries and results of sequences that follow
+/// each other in `spans` are best one after the other.
 bool epc_latent_attention_run(epc_pool *pool, epc_level level,
-                              const epc_latent_attention *attention, const float *up,
-                              const epc_span *spans, size_t count);
+                              const epc_latent_attention *attention, epc_latent_up up,
+                              const epc_span *spans, size_t count, void *scratch);
 
 /// Linear attention of one sequence over threads by head; see `epc_ref_linear_attention`.
 bool epc_linear_attention_run(epc_pool *pool, epc_level level,

@@ -79,9 +79,20 @@ public final class KernelOutline: Sendable {
     case other
   }
 
-  /// The operations that become kernels of their own, in order; the second says whether that depends on
-  /// where experts are and how tokens are routed.
-  let items: [(operation: Int, isRouted: Bool, item: Item)]
+  /// An operation that becomes kernels of its own.
+  final class Entry: Sendable {
+    let operation: Int
+    /// Whether that depends on where experts are and how tokens are routed.
+    let isRouted: Bool
+    let item: Item
+
+    init(_ operation: Int, isRouted: Bool, _ item: Item) {
+      (self.operation, self.isRouted, self.item) = (operation, isRouted, item)
+    }
+  }
+
+  /// The operations that become kernels of their own, in order.
+  let items: [Entry]
   /// The rows and choices that tokens are dispatched by; nil without experts.
   let dispatched: (rows: Rows, copies: Double)?
 
@@ -89,14 +100,14 @@ public final class KernelOutline: Sendable {
   public init(_ sharded: ShardedFunction) {
     let function = sharded.function
     var joined = Set<Int>()
-    var items: [(operation: Int, isRouted: Bool, item: Item)] = []
+    var items: [Entry] = []
     for index in function.operations.indices where !joined.contains(index) {
       guard let item = KernelOutline.item(index, of: function, &joined) else { continue }
       let operation = function.operations[index]
       let isRouted =
         operation.kind == .dispatch || operation.kind == .combine
         || operation.results.contains { function.values[$0].rows == .routed }
-      items.append((index, isRouted, item))
+      items.append(Entry(index, isRouted: isRouted, item))
     }
     self.items = items
     dispatched =

@@ -7,15 +7,16 @@ internal import Glibc
 /// The kernels that a sharded function becomes, the way engines fuse them: projections of one input
 /// are one product, views cost nothing, residual additions ride on the next norm.
 struct KernelPlanner {
-  let estimator: StepEstimator
+  private(set) var estimator: StepEstimator
   let sharded: ShardedFunction
   /// The micro-batch, or the part of it that an attention kernel works on.
   var step: StepShape
   let layer: Int
   let placement: ExpertPlacement?
-  /// Rows of the busiest rank's slots, and that rank's rows over the mean.
-  let slotRows: SlotRows
-  let imbalance: Double
+  /// Rows of the busiest rank's slots, and that rank's rows over the mean; with `times` once the routed
+  /// part is planned.
+  private(set) var slotRows = SlotRows.each([])
+  private(set) var imbalance = 1.0
   private let outline: KernelOutline
   var estimates: [OpEstimate] = []
   /// Where seconds are remembered; kernels are then planned without names, figures and bounds.
@@ -35,11 +36,22 @@ struct KernelPlanner {
     let made = outline ?? KernelOutline(sharded)
     self.outline = made
     step = estimator.step.split(into: estimator.microBatches)
-    if times != nil { timed.reserveCapacity(made.items.count + 8) }
-    let placement = estimator.pool.placement(function: index, layer: layer)
-    self.placement = placement
+    placement = estimator.pool.placement(function: index, layer: layer)
+    if times == nil { spread() }
+  }
+
+  /// Works out where tokens go.
+  private mutating func spread() {
     (slotRows, imbalance) = KernelPlanner.slotRows(
-      estimator, made, step: step, layer: layer, placement: placement)
+      estimator, outline, step: step, layer: layer, placement: placement)
+  }
+
+  /// Forgets what was planned; what comes next is one of so many parts of a step.
+  mutating func begin(_ whole: StepShape, parts: Int) {
+    (estimator.step, estimator.microBatches) = (whole, parts)
+    step = whole.split(into: parts)
+    timed = []
+    timed.reserveCapacity(outline.items.count + 8)
   }
 
   /// Rows of a value in this micro-batch. Of a prompt only the last token needs logits.
@@ -91,13 +103,14 @@ struct KernelPlanner {
 
   /// Plans all operations.
   mutating func plan() {
-    for item in outline.items { plan(item.operation, item.item) }
+    for entry in outline.items { plan(entry.operation, entry.item) }
   }
 
   /// Plans the operations of one part.
-  mutating func plan(_ part: StepEstimator.CallPart) {
-    for item in outline.items where item.isRouted == (part == .routed) {
-      plan(item.operation, item.item)
+  mutating func plan(_ part: CallPlanner.Part) {
+    if part == .routed && times != nil { spread() }
+    for entry in outline.items where entry.isRouted == (part == .routed) {
+      plan(entry.operation, entry.item)
     }
   }
 

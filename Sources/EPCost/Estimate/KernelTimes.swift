@@ -125,26 +125,36 @@ public final class CallKernels: Sendable {
   }
 }
 
-extension StepEstimator {
+/// The kernels of one call of a function, for one step after the other: those of
+/// `StepEstimator.estimate`, in a fraction of the time.
+public final class CallPlanner {
   /// Which operations of a function.
-  public enum CallPart: Hashable, Sendable {
+  public enum Part: Hashable, Sendable {
     /// What does not depend on experts' ranks, slots and loads.
     case local
     /// Exchanges, and what works on rows that they bring.
     case routed
   }
 
-  /// The kernels of a part of one call of a function, for one micro-batch: those of `estimate`, in a
-  /// fraction of the time. `outline` is that of the function, if it is known.
-  public func kernels(
-    function index: Int, layer: Int, part: CallPart, samples: Bool, outline: KernelOutline?,
+  private var planner: KernelPlanner
+
+  /// Makes a planner of a call for its first layer; `outline` is that of the function, if it is known.
+  public init(
+    _ estimator: StepEstimator, function: Int, layer: Int, outline: KernelOutline?,
     times: KernelTimes
-  ) -> [TimedKernel] {
-    var planner = KernelPlanner(
-      self, function: index, layer: layer, times: times, outline: outline)
+  ) {
+    planner = KernelPlanner(
+      estimator, function: function, layer: layer, times: times, outline: outline)
+  }
+
+  /// The kernels of one of so many parts of a step.
+  public func kernels(
+    _ part: Part, of step: StepShape, parts: Int, samples: Bool
+  ) -> CallKernels {
+    planner.begin(step, parts: parts)
     planner.plan(part)
     if samples && part == .local { planner.planSampling() }
     planner.planLaunches()
-    return planner.timed
+    return CallKernels(planner.timed)
   }
 }

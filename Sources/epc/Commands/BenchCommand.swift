@@ -16,7 +16,8 @@ struct BenchCommand: ParsableCommand {
     abstract: "Measure the CPU: kernels, or a model, beside what the machine can do at most.",
     discussion: """
       Floors are measured before and after each figure: how fast the threads multiply numbers in \
-      registers, and how fast they read memory. A share of 1 is the floor. Without '--model' matrix products and \
+      registers, and how fast they read memory; for decoding, what they read between the steps. A share \
+      of 1 is the floor. Without '--model' matrix products and \
       layers of experts are measured, of all formats or of the one that '--dtype' names; with it \
       prompts and decoding with random weights.
 
@@ -159,6 +160,9 @@ struct BenchCommand: ParsableCommand {
     var (prefillSeconds, decodeSeconds) = (Double.infinity, Double.infinity)
     var (reference, all) = (0.0, 0.0)
     var floors = [benchmark.floor(device.weights)]
+    // Others on the host take their share of steps and of reads alike: reads between the steps are the
+    // floor of these.
+    var decodeReads = 0.0
     var weightBytes = 0
     do throws(ExecutionError) {
       let store: WeightStore
@@ -174,9 +178,17 @@ struct BenchCommand: ParsableCommand {
       reference = -device.referenceSeconds.values.reduce(0, +)
       for _ in 0..<3 {
         let request = GenerationRequest(prompts: prompts, count: decode)
-        let statistics = try session.generate(request).statistics
+        var (reads, steps) = ([Double](), 0)
+        let statistics = try session.generate(request) { made in
+          steps += 1
+          if made > batch && steps % 4 == 0 { reads.append(benchmark.reads(reads.count)) }
+        }.statistics
         prefillSeconds = min(prefillSeconds, statistics.prefillSeconds)
-        decodeSeconds = min(decodeSeconds, statistics.decodeSeconds)
+        if statistics.decodeSeconds < decodeSeconds {
+          decodeSeconds = statistics.decodeSeconds
+          if reads.isEmpty { reads.append(benchmark.reads(0)) }
+          decodeReads = Double(reads.count) / reads.reduce(0) { $0 + 1 / $1 }
+        }
         all += statistics.prefillSeconds + statistics.decodeSeconds
         weightBytes = statistics.weightBytes
         floors.append(benchmark.floor(device.weights))
@@ -185,7 +197,7 @@ struct BenchCommand: ParsableCommand {
     } catch { throw Diagnostics("bench", error.description) }
     let best = floors.dropFirst().reduce(floors[0]) { $0.joined($1) }
     let bytes = plan.bytesRead(byTokens: batch, weights: device.weights)
-    let floor = bytes / best.reads
+    let floor = bytes / decodeReads
     let decodeStep = decodeSeconds / Double(max(decode - 1, 1))
     let prefillRate = Double(prompt * batch) / prefillSeconds
     let operations = 2 * Double(plan.model.activatedParameters) * prefillRate
@@ -202,6 +214,7 @@ struct BenchCommand: ParsableCommand {
               "prefill_share_of_peak": .real(operations / best.peak),
               "decode_tokens_per_second": .real(decodeRate),
               "decode_bytes_per_step": .real(bytes),
+              "decode_read_bytes_per_second": .real(decodeReads),
               "decode_share_of_floor": .real(floor / decodeStep),
               "reference_kernels_share_of_time": .real(reference / all),
               "weight_bytes": .int(weightBytes), "floor": .object(best.fields),
@@ -220,7 +233,8 @@ struct BenchCommand: ParsableCommand {
         ],
         [
           "decoding \(batch)", number(decodeRate),
-          "\(Units.bytes(Int(bytes))) a step, \(number(Double(batch) / floor)) tokens/s",
+          "\(Units.bytes(Int(bytes))) a step at \(number(decodeReads / 1e9, 1)) GB/s, "
+            + "\(number(Double(batch) / floor)) tokens/s",
           number(floor / decodeStep, 2),
         ],
       ]))
