@@ -52,6 +52,7 @@ struct epc_read {
   int error;
   size_t error_range;
   uint64_t error_offset;
+  uint64_t bytes;
   size_t count;
   read_range ranges[];
 };
@@ -213,6 +214,7 @@ static void read_piece(epc_reader *reader, epc_read *read) {
 
   pthread_mutex_lock(&reader->mutex);
   reader->bytes += count;
+  read->bytes += count;
   const uint64_t wanted = range->needed < begin + length ? range->needed : begin + length;
   if ((error != 0 || begin + count < wanted) && !read->has_failed) {
     read->has_failed = true;
@@ -428,15 +430,17 @@ void epc_reader_cancel(epc_reader *reader, epc_read *read) {
   pthread_mutex_unlock(&reader->mutex);
 }
 
-void epc_reader_release(epc_reader *reader, epc_read *read) {
-  if (read == NULL) return;
+uint64_t epc_reader_release(epc_reader *reader, epc_read *read) {
+  if (read == NULL) return 0;
   pthread_mutex_lock(&reader->mutex);
   // What is being read or done now ends; nothing follows it.
   read->work.count = 0;
   dequeue(reader, read);
   while (read->active > 0) pthread_cond_wait(&reader->progress, &reader->mutex);
   pthread_mutex_unlock(&reader->mutex);
+  const uint64_t bytes = read->bytes;
   free(read);
+  return bytes;
 }
 
 uint64_t epc_reader_bytes(epc_reader *reader) {

@@ -31,9 +31,11 @@ public final class CheckpointReader: @unchecked Sendable {
 
   let reader: OpaquePointer
   private let files: [ReadFile]
-  /// Buffers that are free again, to spare the system taking and giving pages.
+  /// Buffers that are free again, to spare the system taking and giving pages, which it fills with zeros.
   private var free: [ReadBuffer] = []
-  private let keptBuffers: Int
+  /// Bytes of buffers that reads have, and the most that they have had at once: together with those that
+  /// are free they never are more.
+  private var (inUse, most) = (0, 0)
 
   /// Opens the files of a checkpoint once more and starts threads.
   ///
@@ -42,12 +44,10 @@ public final class CheckpointReader: @unchecked Sendable {
   ///   - threads: how many pieces are read at once.
   ///   - workers: how many tasks are done at once.
   ///   - isDirect: whether to pass by the system's cache: right for what does not fit into it.
-  ///   - keptBuffers: how many buffers are kept for further reads.
   /// - Throws: `CheckpointError.endsEarly` if a file has become shorter, `.system` if there are no
   ///   descriptors or threads to be had.
   public init(
-    _ checkpoint: Checkpoint?, threads: Int = 4, workers: Int = 0, isDirect: Bool = true,
-    keptBuffers: Int = 8
+    _ checkpoint: Checkpoint?, threads: Int = 4, workers: Int = 0, isDirect: Bool = true
   ) throws(CheckpointError) {
     var error: Int32 = 0
     files = try (checkpoint?.files ?? []).map { (file) throws(CheckpointError) in
@@ -58,7 +58,6 @@ public final class CheckpointReader: @unchecked Sendable {
         operation: "start threads to read", file: checkpoint?.path ?? "nothing", code: error)
     }
     unsafe self.reader = reader
-    self.keptBuffers = keptBuffers
   }
 
   // Files are closed after this, when nothing reads them any more.
@@ -128,14 +127,23 @@ public final class CheckpointReader: @unchecked Sendable {
   }
 
   private func takeBuffer(_ count: Int) throws(CheckpointError) -> ReadBuffer {
-    if let index = free.firstIndex(where: { $0.count >= count && $0.count <= 2 * count }) {
-      return free.remove(at: index)
+    if let index = free.lastIndex(where: { $0.count >= count && $0.count <= 2 * count }) {
+      let buffer = free.remove(at: index)
+      inUse += buffer.count
+      return buffer
     }
-    return try ReadBuffer(count: max(count, Int(EPC_READ_ALIGNMENT)))
+    let size = max(count, Int(EPC_READ_ALIGNMENT))
+    most = max(most, inUse + size)
+    var kept = free.reduce(0) { $0 + $1.count }
+    while inUse + size + kept > most { kept -= free.removeFirst().count }
+    let buffer = try ReadBuffer(count: size)
+    inUse += size
+    return buffer
   }
 
   func giveBack(_ buffer: ReadBuffer) {
-    if free.count < keptBuffers { free.append(buffer) }
+    inUse -= buffer.count
+    free.append(buffer)
   }
 }
 

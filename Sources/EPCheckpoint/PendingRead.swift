@@ -62,10 +62,12 @@ public final class PendingRead: @unchecked Sendable {
     unsafe epc_reader_cancel(reader.reader, request)
   }
 
-  /// Ends it: what has not begun does not, what has is waited for.
-  public func giveUp() {
-    unsafe epc_reader_release(reader.reader, request)
+  /// Ends it: what has not begun does not, what has is waited for. Returns the bytes that were read for it.
+  @discardableResult
+  public func giveUp() -> Int {
+    let bytes = unsafe epc_reader_release(reader.reader, request)
     unsafe request = nil
+    return Int(clamping: bytes)
   }
 
   /// Memory that it takes until it is given up.

@@ -9,18 +9,33 @@ final class ReadBuffer: @unchecked Sendable {
   let base: UnsafeMutableRawPointer
   /// Bytes.
   let count: Int
+  private let mapping: UnsafeMutableRawPointer
+  private let length: Int
+
+  /// Large pages are found and held for the disk faster, and those of this size are filled at once.
+  private static let largePage = Int(EPC_READ_PIECE)
 
   init(count: Int) throws(CheckpointError) {
+    let page = ReadBuffer.largePage
+    length = count < page ? count : count + page
     let mapping = unsafe mmap(
-      nil, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+      nil, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     guard let mapping = unsafe mapping, unsafe mapping != MAP_FAILED else {
       throw .system(operation: "find memory for reads of", file: "a checkpoint", code: errno)
     }
-    unsafe base = mapping
+    unsafe self.mapping = mapping
     self.count = count
+    if count < page {
+      unsafe base = mapping
+    } else {
+      let address = Int(bitPattern: mapping)
+      unsafe base = mapping + ((address + page - 1) / page * page - address)
+      // The rest is in small pages, so that nothing beyond it is taken.
+      _ = unsafe madvise(base, count / page * page, MADV_HUGEPAGE)
+    }
   }
 
-  deinit { _ = unsafe munmap(base, count) }
+  deinit { _ = unsafe munmap(mapping, length) }
 }
 
 /// Bytes of a checkpoint that have been read to memory of this process.

@@ -58,9 +58,13 @@ public struct Calibration: Sendable {
     }
   }
 
-  /// Reads and fits the calibration files that lie beside the catalog's descriptions.
-  public init(catalog: HardwareCatalog) throws(Diagnostics) {
+  /// Reads and fits the calibration files that lie beside the catalog's descriptions, less the rows of
+  /// one publisher.
+  public init(
+    catalog: HardwareCatalog, without publisher: String? = nil
+  ) throws(Diagnostics) {
     let measurements = try Measurement.read(folders: catalog.calibrationFolders)
+      .filter { $0.source.publisher != publisher }
     var hardware: [String: Hardware] = [:]
     for name in Set(measurements.map(\.hardware)).sorted() {
       hardware[name] = try catalog.hardware(named: name)

@@ -20,6 +20,8 @@ public struct MeasuredLayer: Sendable {
   public var model: String
   /// The kind of device.
   public var hardware: String
+  /// Where it was published.
+  public var source: String
   /// Prefill or decode.
   public var role: Pool.Role
   /// Ranks that experts are spread over.
@@ -76,7 +78,7 @@ public struct MeasuredLayer: Sendable {
       if layers.last?.name != line[0] {
         layers.append(
           MeasuredLayer(
-            name: line[0], model: line[1], hardware: line[2], role: role,
+            name: line[0], model: line[1], hardware: line[2], source: line[14], role: role,
             expertRanks: Int(try number(4)), redundantExperts: Int(try number(5)),
             sequences: try number(6), tokens: try number(7), context: try number(8),
             microBatches: max(1, Int(try number(9))), isOverlapped: line[10] == "yes"))
@@ -114,6 +116,8 @@ public struct MeasuredLayer: Sendable {
 public struct LayerComparison: Sendable {
   /// The layer.
   public var layer: String
+  /// Where that was published.
+  public var source: String
   /// The part, or what stands for the whole.
   public var part: String
   /// What the cost model says.
@@ -133,14 +137,15 @@ public struct LayerComparison: Sendable {
     let count = Double(layer.microBatches)
     let parts = layer.parts.map { part in
       LayerComparison(
-        layer: layer.name, part: part.part.rawValue,
+        layer: layer.name, source: layer.source, part: part.part.rawValue,
         predicted: estimate.time(of: part.part).scaled(by: count), measured: part.seconds,
         isFitted: part.isFitted)
     }
     let whole = layer.isOverlapped ? estimate.overlapped : estimate.serial
     return parts + [
       LayerComparison(
-        layer: layer.name, part: layer.isOverlapped ? "busier stream / elapsed" : "sum / elapsed",
+        layer: layer.name, source: layer.source,
+        part: layer.isOverlapped ? "busier stream / elapsed" : "sum / elapsed",
         predicted: whole.scaled(by: count), measured: layer.elapsed, isFitted: false)
     ]
   }

@@ -139,3 +139,8 @@ package enum CSV {
     return rows
   }
 }
+
+extension String {
+  /// Who published a source: `deepseek-ai` of `deepseek-ai/DeepEP@ebfe47e README.md`.
+  public var publisher: String { String(prefix { $0 != "/" && $0 != " " }) }
+}

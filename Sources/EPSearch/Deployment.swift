@@ -169,16 +169,26 @@ struct DeploymentBuilder {
         choices.append((used, all[index].point, all[index].instances, all[index].rate))
       }
     }
+    // Of as many devices or fewer, the earliest that a prompt is read.
+    var soonest = Double.infinity
+    let reading = choices.map { choice in
+      soonest = min(soonest, choice.point.readingTime)
+      return soonest
+    }
     for point in decode.joined() {
       var instances = 1
       while point.devices * instances < devices {
         let rest = devices - point.devices * instances
         let wanted = point.requestRate * Double(instances)
+        let allowed = choices.prefixCount { $0.devices <= rest }
         var best = 0.0
-        for choice in choices where choice.devices <= rest {
+        for choice in choices[..<allowed] {
           // Ascending by devices: more of them are of use only if they read more, and need be no
           // more than tokens are made for, but for an earlier first token.
-          let isUseful = choice.rate > best || problem.objective == .latency
+          let isUseful =
+            choice.rate > best
+            || problem.objective == .latency
+              && choice.point.readingTime <= reading[allowed - 1] * (1 + 1e-8)
           if best >= wanted && problem.objective != .latency { break }
           if !isUseful { continue }
           best = max(best, choice.rate)

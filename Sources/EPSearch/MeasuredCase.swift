@@ -69,7 +69,8 @@ public struct MeasuredCase: Hashable, Sendable {
         MeasuredCase(
           id: text("id"), system: text("system"), model: text("model"),
           hardware: text("hardware"), phase: Phase(rawValue: text("phase")), value: value ?? 0,
-          isFitted: text("fit") == "yes", excluded: text("excluded"), source: text("source"),
+          isFitted: !["", "no"].contains(text("fit")), excluded: text("excluded"),
+          source: text("source"),
           fields: fields))
     }
     return cases

@@ -108,9 +108,10 @@ struct PoolExplorer {
       if isOpen(rough) {
         most = most ?? lastThatFits(shape, sizes.map { ($0, 0) }, upTo: held) ?? -1
         if box.lowerBound > most ?? held { continue }
-        take(
-          evaluator.decodePoint(shape, sequences: sequences, depth: .bound) ?? rough,
-          evaluator.decodePoint(shape, sequences: sequences, depth: .most))
+        // Where only larger steps have micro-batches small enough for exchanges there is no point.
+        if let least = evaluator.decodePoint(shape, sequences: sequences, depth: .bound) {
+          take(least, evaluator.decodePoint(shape, sequences: sequences, depth: .most))
+        }
       }
       if box.count == 1 { continue }
       let largest = Double(sizes[min(box.upperBound, most ?? held)]) / Double(sequences)
@@ -139,10 +140,11 @@ struct PoolExplorer {
       if isOpen(rough) || isEarly(rough) {
         most = most ?? lastThatFits(shape, sizes.map { (0, $0) }, upTo: held) ?? -1
         if box.lowerBound > most ?? held { continue }
-        let least = evaluator.prefillPoint(shape, tokens: tokens, depth: .bound) ?? rough
-        let most = evaluator.prefillPoint(shape, tokens: tokens, depth: .most)
-        note(least, most)
-        take(least, most)
+        if let least = evaluator.prefillPoint(shape, tokens: tokens, depth: .bound) {
+          let most = evaluator.prefillPoint(shape, tokens: tokens, depth: .most)
+          note(least, most)
+          take(least, most)
+        }
       }
       if box.count == 1 { continue }
       let largest = Double(sizes[min(box.upperBound, most ?? held)])
@@ -210,16 +212,15 @@ struct PoolExplorer {
         let rough = evaluator.unifiedPoint(
           shape, sequences: sequences, chunk: chunk, depth: .rough)
       else { continue }
-      if isOpen(unified: rough) {
-        let least =
-          evaluator.unifiedPoint(shape, sequences: sequences, chunk: chunk, depth: .bound) ?? rough
-        if isOpen(unified: least) {
-          // Memory is dearer to work out than a bound on time: only where it matters.
-          if !evaluator.fits(shape, sequences: sequences, promptTokens: chunk) { continue }
-          take(
-            unified: least,
-            evaluator.unifiedPoint(shape, sequences: sequences, chunk: chunk, depth: .most))
-        }
+      if isOpen(unified: rough),
+        let least = evaluator.unifiedPoint(
+          shape, sequences: sequences, chunk: chunk, depth: .bound), isOpen(unified: least)
+      {
+        // Memory is dearer to work out than a bound on time: only where it matters.
+        if !evaluator.fits(shape, sequences: sequences, promptTokens: chunk) { continue }
+        take(
+          unified: least,
+          evaluator.unifiedPoint(shape, sequences: sequences, chunk: chunk, depth: .most))
       }
       if box.sequences.count == 1 && box.chunks.count == 1 { continue }
       if prunes(unified: rough, sizes[box.sequences.upperBound], chunks[box.chunks.upperBound]) {

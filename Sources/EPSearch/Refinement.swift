@@ -53,8 +53,11 @@ struct Refinement {
     for point in points { exact[point] = guessed.removeValue(forKey: point) ?? exact[point] }
   }
 
+  /// How many points have been worked out.
+  var count: Int { exact.count }
+
   /// The point itself, if it has been worked out.
-  subscript(point: PoolPoint) -> PoolPoint { exact[point] ?? point }
+  subscript(point: PoolPoint) -> PoolPoint { point.isExact ? point : exact[point] ?? point }
 
   /// The points, exact where they are known so, less those that an exact one is as good as.
   func front(_ points: [PoolPoint], _ problem: SearchProblem) -> [PoolPoint] {

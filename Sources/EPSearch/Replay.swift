@@ -18,11 +18,7 @@ public struct Replay: Sendable {
 
   /// Replays a load, `count` requests of it unless it is a trace.
   public func run(_ load: ReplayLoad, count: Int) throws(Diagnostics) -> ReplayReport {
-    if case .trace = load {
-    } else if count < 1 || count > ReplayLoad.mostRequests {
-      throw Diagnostics(
-        "flag", "'--requests \(count)'; it is between 1 and \(ReplayLoad.mostRequests)")
-    }
+    if case .trace = load {} else { try ReplayLoad.check(count: count) }
     let requests = load.requests(
       count: count, promptLength: problem.promptLength,
       tokensRead: Int(problem.tokensRead.rounded()), outputLength: problem.outputLength)

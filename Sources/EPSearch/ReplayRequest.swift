@@ -35,6 +35,13 @@ public enum ReplayLoad: Hashable, Sendable {
   /// The most requests of a trace.
   public static let mostRequests = 4_000_000
 
+  /// Refuses a number of requests that no replay takes.
+  public static func check(count: Int) throws(Diagnostics) {
+    if count < 1 || count > mostRequests {
+      throw Diagnostics("flag", "'--requests \(count)'; it is between 1 and \(mostRequests)")
+    }
+  }
+
   /// `count` requests of given lengths, drawn from a seed; a trace's own.
   public func requests(
     count: Int, promptLength: Int, tokensRead: Int, outputLength: Int, seed: UInt64 = 1

@@ -100,6 +100,7 @@ public struct Search: Sendable {
     return SearchResult(
       problem: problem, best: best, front: front, earliest: earliest,
       fastest: fastest, evaluations: found.reduce(0) { $0 + $1.evaluations },
+      scheduled: refinement.count,
       shapes: found.reduce(0) { $0 + $1.shapes }, tables: tables)
   }
 
@@ -177,7 +178,10 @@ public struct Search: Sendable {
       }
       if open.isEmpty { return ranking }
       refinement.work(out: open)
-      for index in found.indices where tasks[index].role != .unified {
+      for index in found.indices
+      where tasks[index].role != .unified
+        && open.contains(where: { tasks[index].rivals($0, tables: refinement.tables) })
+      {
         found[index].points = refinement.front(found[index].points, problem)
       }
       // Unified pools of all kinds compete.

@@ -7,6 +7,9 @@ public import EPPlan
 
 /// What a search found.
 public struct SearchResult: Sendable {
+  /// The most rows that there are.
+  public static let mostRows = Ranking.count
+
   /// What was asked.
   public var problem: SearchProblem
   /// The best deployments that keep the limits, one for each mesh of the pool that makes tokens, the best
@@ -21,6 +24,8 @@ public struct SearchResult: Sendable {
   public var fastest: PoolPoint?
   /// Points that were worked out.
   public var evaluations: Int
+  /// How many of them were scheduled: those that may be in the rows or on the front.
+  public var scheduled: Int
   /// Pools without sizes that were looked at.
   public var shapes: Int
   /// What the search prepared.

@@ -60,6 +60,9 @@ public struct ValidationReport: Sendable {
   /// Parts of measured layers; none unless they were asked for.
   public var layers: [LayerComparison]
 
+  /// What cases are predicted as without their sources; none unless they were asked for.
+  public var leftOut: [LeftOut] = []
+
   /// Makes a report.
   public init(rows: [Row], excluded: [MeasuredCase], layers: [LayerComparison] = []) {
     self.rows = rows
@@ -76,6 +79,9 @@ public struct ValidationReport: Sendable {
       ("throughput", throughputTable), ("balance", balanceTable), ("excluded", excludedTable),
     ]
     if !layers.isEmpty { sections.append(("layers", LayerComparison.table(layers))) }
+    if !leftOut.isEmpty {
+      sections.append(("left-out", LeftOut.table(leftOut, beside: self)))
+    }
     if rows.contains(where: { $0.simulated != nil }) {
       sections.append(("simulation", simulationTable))
     }

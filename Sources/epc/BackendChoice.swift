@@ -48,6 +48,15 @@ enum BackendChoice {
     return try BackendLibrary(loading: path, host: host)
   }
 
+  /// Seconds spent in operations that have no fast kernels, by kind, where this process runs a device
+  /// that has fast ones.
+  var referenceSeconds: [String: Double] {
+    switch self {
+    case .cpu(let device), .mpi(let device): return device.referenceSeconds
+    case .reference, .simgpu, .plugin: return [:]
+    }
+  }
+
   /// The backend and what it computes in, as reports say it.
   var summary: String {
     switch self {

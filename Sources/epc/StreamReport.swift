@@ -10,7 +10,8 @@ extension StreamStatistics {
         + "\(Units.bytes(capacity))",
       "experts were there \(hits) of \(hits + misses) times "
         + "(\(Units.percent(hits, of: hits + misses))); read \(Units.bytes(bytesRead))"
-        + (leastBytesRead.map { ", \(Units.bytes($0)) knowing the future" } ?? ""),
+        + (leastBytesRead.map { ", \(Units.bytes($0)) knowing the future" } ?? "")
+        + (unusedBytes > 0 ? "; \(Units.bytes(unusedBytes)) guessed in vain" : ""),
       "waited \(seconds(stallSeconds))"
         + (stallRate.map { ", reading \(Units.bytes(Int($0))) a second" } ?? "")
         + "; made ready in \(seconds(installSeconds)) of other threads",
@@ -31,6 +32,7 @@ extension StreamStatistics {
       "capacity_bytes": .int(capacity), "expert_bytes": .int(expertBytes),
       "resident_bytes": .int(residentBytes), "hits": .int(hits),
       "guessed_hits": .int(guessedHits), "misses": .int(misses),
+      "unused_bytes": .int(unusedBytes),
       "hit_rate": hitRate.map(Document.real), "bytes_read": .int(bytesRead),
       "least_bytes_read": leastBytesRead.map(Document.int),
       "decode_bytes_read": .int(decodeBytesRead), "stall_seconds": .real(stallSeconds),

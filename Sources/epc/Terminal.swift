@@ -73,6 +73,15 @@ enum Terminal {
     }
   }
 
+  /// Refuses a path for a file whose folder is not there or cannot be written to.
+  static func requireFolder(of path: String) throws(Diagnostics) {
+    if path == "-" { return }
+    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+    if unsafe access(folder, W_OK) == 0 { return }
+    throw Diagnostics(
+      "write", "'\(path)' cannot be written: there is no folder '\(folder)' to write to")
+  }
+
   /// Reads a file.
   static func read(_ path: String, maxBytes: Int) throws(Diagnostics) -> [UInt8] {
     do { return try JSONFile.read(path, maxBytes: maxBytes) } catch {

@@ -235,6 +235,38 @@ import Testing
     }
   }
 
+  /// Where nothing keeps the limits there is no front to compare with; work is counted, not timed.
+  @Test func limitsThatNothingKeepsTakeHardlyMoreWork() throws {
+    var problem = try smallProblem()
+    problem.space.sequences = SearchSpace.grid(from: 1, to: 1024, perOctave: 1)
+    problem.space.prefillTokens = SearchSpace.grid(from: 256, to: 16_384, perOctave: 1)
+    problem.space.chunks = SearchSpace.grid(from: 16, to: 4096, perOctave: 1)
+    let open = try Search(problem).run()
+    (problem.timeToFirstToken, problem.timePerToken) = (1e-3, 1e-4)
+    let closed = try Search(problem).run()
+    #expect(closed.best.isEmpty && !open.best.isEmpty)
+    // Where nothing keeps a limit fewer boxes are dropped.
+    let share = Double(closed.evaluations) / Double(open.evaluations)
+    #expect(share < 1.6, "\(closed.evaluations) \(open.evaluations)")
+    #expect(closed.scheduled <= open.scheduled, "\(closed.scheduled) \(open.scheduled)")
+  }
+
+  /// A step whose rows would fit exchanges in three micro-batches, and not in two, has no way to run;
+  /// it is no point, and does not keep the search from ending.
+  @Test func stepsThatNoExchangeTakesAreNoPoints() throws {
+    var problem = try smallProblem()
+    problem.space.devices = [2]
+    problem.space.sequences = [1, 160]
+    problem.space.mostLowLatencyRows = 60
+    problem.space.drafts = [0]
+    for objective in SearchProblem.Objective.allCases {
+      problem.objective = objective
+      for deployment in try Search(problem).run().front where deployment.decode.shape.isLowLatency {
+        #expect(deployment.decode.sequences == 1)
+      }
+    }
+  }
+
   @Test func modelsThatDoNotFitAreNamedWithTheirSize() throws {
     var problem = try smallProblem(devices: 1)
     problem.space.devices = [1]

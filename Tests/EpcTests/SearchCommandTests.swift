@@ -37,6 +37,11 @@ import Testing
     (["--plan", "1"], "come together"), (["--mtp", "3"], "mtp-depth"),
     (["--weights", "fp9"], "fp9"), (["--demand", "0"], "'--demand 0.0'"),
     (["--replay", "poisson:-1"], "above 0"), (["--replay", "no-such-file"], "no-such-file"),
+    (["--replay", "poisson", "--requests", "0"], "'--requests 0'"),
+    (["--plan", "99", "-o", "-"], "rows 1 to 5"), (["--svg", "no-such/front.svg"], "no-such/"),
+    // Negative numbers are values, not flags that lack one.
+    (["--isl", "-3"], "'--isl -3'"), (["--tpot", "-2.5"], "'--tpot -2.5'"),
+    (["--plan", "-1", "-o", "-"], "'--plan -1'"), (["--price", "-1e3"], "'--price -1000.0'"),
   ])
   func mistakesAreNamed(flags: [String], words: String) throws {
     var arguments = Self.base

@@ -117,8 +117,8 @@ int epc_reader_error(epc_reader *reader, epc_read *read, size_t *range, uint64_t
 void epc_reader_cancel(epc_reader *reader, epc_read *read);
 
 /// Gives a request up: pieces and tasks not begun are dropped, the others waited for. Memory and context
-/// are the caller's again when this returns.
-void epc_reader_release(epc_reader *reader, epc_read *read);
+/// are the caller's again when this returns: how many bytes were read for it.
+uint64_t epc_reader_release(epc_reader *reader, epc_read *read);
 
 /// Bytes read so far, by all requests.
 uint64_t epc_reader_bytes(epc_reader *reader);

@@ -72,32 +72,28 @@ INLINED void expand_fp8_tile(const uint8_t *fours, size_t stride, size_t ahead, 
   }
 }
 
-/// 32 inputs of 16 outputs of EPC_FORMAT_MXFP4 as a tile, times their scale unless sums are scaled.
-INLINED void expand_mxfp4_tile(const uint8_t *eights, size_t stride, size_t ahead, bool is_scaled,
+/// 32 inputs of 16 outputs of EPC_FORMAT_MXFP4 as a tile, times their scale.
+INLINED void expand_mxfp4_tile(const uint8_t *eights, size_t stride, size_t ahead,
                                const uint8_t *codes, uint8_t *tile) {
-  // Bit 4 of an index is the next number's: the table is there twice.
-  static const uint16_t twice[32] = {
-      0,      0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040, 0x4080, 0x40c0, 0,      0xbf00, 0xbf80,
-      0xbfc0, 0xc000, 0xc040, 0xc080, 0xc0c0, 0,      0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040,
-      0x4080, 0x40c0, 0,      0xbf00, 0xbf80, 0xbfc0, 0xc000, 0xc040, 0xc080, 0xc0c0};
-  const __m512i table = _mm512_loadu_si512(twice);
-  const __m512i size = _mm512_set1_epi16(7);
-  // The scale is a power of two: it is added to the exponents of all but zero.
-  const __m512i powers = _mm512_slli_epi16(
-      _mm512_sub_epi16(_mm512_mullo_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)codes)),
-                                          _mm512_set1_epi32(0x10001)),
-                       _mm512_set1_epi16(127)),
+  // 2^125 of what they stand for, so that a scale, a power of two, is taken off the exponent: zero stays
+  // zero as there is nothing below it. Bit 4 of an index is the next number's: the table is there twice.
+  static const uint16_t large[32] = {
+      0, 0x7d80, 0x7e00, 0x7e40, 0x7e80, 0x7ec0, 0x7f00, 0x7f40, 0, 0xfd80, 0xfe00,
+      0xfe40, 0xfe80, 0xfec0, 0xff00, 0xff40, 0, 0x7d80, 0x7e00, 0x7e40, 0x7e80, 0x7ec0,
+      0x7f00, 0x7f40, 0, 0xfd80, 0xfe00, 0xfe40, 0xfe80, 0xfec0, 0xff00, 0xff40};
+  const __m512i table = _mm512_loadu_si512(large);
+  const __m512i scale = _mm512_slli_epi32(
+      _mm512_sub_epi32(_mm512_set1_epi32(252),
+                       _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)codes))),
       7);
+  const __m512i off = _mm512_or_si512(scale, _mm512_slli_epi32(scale, 16));
   for (size_t i = 0; i < TILE_INPUTS / 8; i++) {
     const uint8_t *at = eights + i * stride;
     __builtin_prefetch(at + ahead, 0, 3);
     __m512i index = _mm512_loadu_si512(at);
     for (size_t p = 0; p < 4; p++) {
-      const __m512i number = _mm512_permutexvar_epi16(index, table);
-      const __mmask32 is_not_zero = _mm512_test_epi16_mask(index, size);
-      _mm512_store_si512(
-          tile + (4 * i + p) * LINE,
-          is_scaled ? number : _mm512_mask_add_epi16(number, is_not_zero, number, powers));
+      _mm512_store_si512(tile + (4 * i + p) * LINE,
+                         _mm512_subs_epu16(_mm512_permutexvar_epi16(index, table), off));
       index = _mm512_srli_epi16(index, 4);
     }
   }
@@ -105,8 +101,8 @@ INLINED void expand_mxfp4_tile(const uint8_t *eights, size_t stride, size_t ahea
 
 /// The tile of weights of 16 outputs from `vector` on and of 32 inputs from `k` on, of a block whose
 /// weights begin with a group.
-INLINED void expand_tile(epc_format format, bool is_scaled, const epc_block *b, size_t k,
-                         size_t vector, uint8_t *tile) {
+INLINED void expand_tile(epc_format format, const epc_block *b, size_t k, size_t vector,
+                         uint8_t *tile) {
   const size_t width = b->stride;
   const size_t bytes = epc_group_bytes(format, width);
   const uint8_t *group = (const uint8_t *)b->weights + k / EPC_GROUP * bytes;
@@ -119,7 +115,7 @@ INLINED void expand_tile(epc_format format, bool is_scaled, const epc_block *b, 
     expand_fp8_tile(fours + LINE * vector, 4 * width, ahead, tile);
   } else {
     const uint8_t *eights = group + 4 * width + step * (TILE_INPUTS / 8) * 4 * width;
-    expand_mxfp4_tile(eights + LINE * vector, 4 * width, ahead, is_scaled,
+    expand_mxfp4_tile(eights + LINE * vector, 4 * width, ahead,
                       group + step * width + 16 * vector, tile);
   }
 }

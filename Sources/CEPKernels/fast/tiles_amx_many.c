@@ -293,7 +293,7 @@ INLINED void multiply_expanded(epc_format format, const epc_block *b) {
   uint8_t *tile = expanded;
   for (size_t k = 0; k < b->inputs; k += TILE_INPUTS) {
     for (size_t v = 0; v < b->vectors; v++) {
-      expand_tile(format, format == EPC_FORMAT_FP8, b, k, v, tile);
+      expand_tile(format, b, k, v, tile);
       tile += TILE_BYTES;
     }
   }

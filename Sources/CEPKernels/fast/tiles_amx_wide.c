@@ -3,9 +3,6 @@
 #if defined(__x86_64__)
 #include "tiles_amx.h"
 
-/// Rows whose sums take less work to scale than weights of EPC_FORMAT_MXFP4.
-enum { SCALED_ROWS = 4 };
-
 /// bf16, multiplied where it lies.
 TILES static void multiply_bf16(const epc_block *b, float *sums, size_t bytes) {
   const char *x = rows_at(b, 0, b->rows);
@@ -48,39 +45,33 @@ TILES static void multiply_bf16(const epc_block *b, float *sums, size_t bytes) {
   _tile_stored(3, sums + 48, bytes);
 }
 
-/// 32 inputs as four tiles; of MXFP4 without their scales where sums are scaled.
-INLINED void expand_step(epc_format format, bool is_scaled, const epc_block *b, size_t k,
-                         uint8_t *tiles) {
-  for (size_t v = 0; v < 4; v++) expand_tile(format, is_scaled, b, k, v, tiles + v * TILE_BYTES);
-}
-
-INLINED void multiply_step(const char *x, const uint8_t *tiles) {
+/// Multiplies 32 inputs that have been made tiles, and makes tiles of the 32 at `next` in between, a tile
+/// at a time, if there are any.
+INLINED void multiply_step(epc_format format, const epc_block *b, const char *x, const uint8_t *tiles,
+                           size_t next, uint8_t *next_tiles) {
+  const bool has_next = next < b->inputs;
   _tile_loadd(4, x, LINE);
+  if (has_next) expand_tile(format, b, next, 0, next_tiles);
   _tile_loadd(5, tiles, LINE);
   _tile_dpbf16ps(0, 4, 5);
+  if (has_next) expand_tile(format, b, next, 1, next_tiles + TILE_BYTES);
   _tile_loadd(6, tiles + TILE_BYTES, LINE);
   _tile_dpbf16ps(1, 4, 6);
+  if (has_next) expand_tile(format, b, next, 2, next_tiles + 2 * TILE_BYTES);
   _tile_loadd(7, tiles + 2 * TILE_BYTES, LINE);
   _tile_dpbf16ps(2, 4, 7);
+  if (has_next) expand_tile(format, b, next, 3, next_tiles + 3 * TILE_BYTES);
   _tile_loadd(5, tiles + 3 * TILE_BYTES, LINE);
   _tile_dpbf16ps(3, 4, 5);
 }
 
-/// The scales of 16 outputs in the group of an input.
-INLINED __m512 scale_at(epc_format format, const epc_block *b, size_t k, size_t vector) {
-  const char *group =
-      (const char *)b->weights + k / EPC_GROUP * epc_group_bytes(format, EPC_PANEL);
-  if (format == EPC_FORMAT_FP8) return _mm512_loadu_ps(group + LINE * vector);
-  const char *codes = group + k % EPC_GROUP / EPC_MICRO_GROUP * EPC_PANEL + 16 * vector;
-  const __m512i exponents = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)codes));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(exponents, 23));
-}
-
-/// Adds the sums of the inputs from `k` on, each times its scale.
+/// Adds the sums of the group of input `k`, each times its scale.
 INLINED void add_scaled(epc_format format, const epc_block *b, size_t k, const float *made,
                         float *all) {
+  const char *group =
+      (const char *)b->weights + k / EPC_GROUP * epc_group_bytes(format, EPC_PANEL);
   for (size_t v = 0; v < 4; v++) {
-    const __m512 scale = scale_at(format, b, k, v);
+    const __m512 scale = _mm512_loadu_ps(group + LINE * v);
     for (size_t r = 0; r < b->rows; r++) {
       float *at = all + r * EPC_PANEL + 16 * v;
       const __m512 now = _mm512_load_ps(made + r * EPC_PANEL + 16 * v);
@@ -89,18 +80,16 @@ INLINED void add_scaled(epc_format format, const epc_block *b, size_t k, const f
   }
 }
 
-/// While a step is multiplied the next is expanded, and while the inputs of a scale are, sums of the former
-/// ones are scaled. Scales of MXFP4 are powers of two: they may as well be in the weights, which is less
-/// work for more rows, and the sums are the same.
-INLINED void multiply_expanded(epc_format format, bool is_scaled, const epc_block *b) {
+/// While a step is multiplied the next is expanded, and while a group is, sums of the former one are scaled.
+/// Scales of MXFP4 are in the weights.
+INLINED void multiply_expanded(epc_format format, const epc_block *b) {
+  const bool is_scaled = format == EPC_FORMAT_FP8;
   _Alignas(64) uint8_t tiles[2][4 * TILE_BYTES];
   _Alignas(64) float made[2][TILE_ROWS * EPC_PANEL];
   _Alignas(64) float all[TILE_ROWS * EPC_PANEL];
   const size_t bytes = EPC_PANEL * sizeof(float);
   const char *x = rows_at(b, 0, b->rows);
-  const size_t together = format == EPC_FORMAT_FP8 ? EPC_GROUP
-                          : is_scaled              ? EPC_MICRO_GROUP
-                                                   : b->inputs;
+  const size_t together = is_scaled ? EPC_GROUP : b->inputs;
   for (size_t r = 0; r < b->rows; r++) {
     float *to = all + r * EPC_PANEL;
     if (b->is_first) {
@@ -115,7 +104,7 @@ INLINED void multiply_expanded(epc_format format, bool is_scaled, const epc_bloc
     _tile_loadd(2, all + 32, bytes);
     _tile_loadd(3, all + 48, bytes);
   }
-  expand_step(format, is_scaled, b, 0, tiles[0]);
+  for (size_t v = 0; v < 4; v++) expand_tile(format, b, 0, v, tiles[0] + v * TILE_BYTES);
   size_t parity = 0;
   for (size_t from = 0, step = 0; from < b->inputs; from += together, parity ^= 1) {
     if (is_scaled) {
@@ -125,10 +114,7 @@ INLINED void multiply_expanded(epc_format format, bool is_scaled, const epc_bloc
       _tile_zero(3);
     }
     for (size_t k = from; k < from + together; k += TILE_INPUTS, step ^= 1) {
-      if (k + TILE_INPUTS < b->inputs) {
-        expand_step(format, is_scaled, b, k + TILE_INPUTS, tiles[step ^ 1]);
-      }
-      multiply_step(x, tiles[step]);
+      multiply_step(format, b, x, tiles[step], k + TILE_INPUTS, tiles[step ^ 1]);
       x += b->rows * LINE;
     }
     if (!is_scaled) continue;
@@ -157,11 +143,9 @@ TILES void epc_multiply_tiles_wide(epc_format format, const epc_block *b) {
   if (format == EPC_FORMAT_BF16) {
     multiply_bf16(b, b->sums, b->sums_stride * sizeof(float));
   } else if (format == EPC_FORMAT_FP8) {
-    multiply_expanded(EPC_FORMAT_FP8, true, b);
-  } else if (b->rows <= SCALED_ROWS) {
-    multiply_expanded(EPC_FORMAT_MXFP4, true, b);
+    multiply_expanded(EPC_FORMAT_FP8, b);
   } else {
-    multiply_expanded(EPC_FORMAT_MXFP4, false, b);
+    multiply_expanded(EPC_FORMAT_MXFP4, b);
   }
   _tile_release();
 }

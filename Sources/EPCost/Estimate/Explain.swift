@@ -54,10 +54,18 @@ extension StepEstimate {
 
   /// The step as a table for people: every function's kernels, then the step's sums.
   public var explanation: String {
-    var text = ""
+    var text =
+      "Kernels of one call each, alone, with 90 % intervals; 'floor' is what the device's peaks "
+      + "allow at best.\n\n"
     for (stage, calls) in stages.enumerated() {
       for call in calls {
-        text += "stage \(stage), \(call.name) x\(call.calls)\n" + call.explanation + "\n"
+        let layers = max(call.layers.count, 1)
+        let parts = call.calls / layers
+        text += "stage \(stage), \(call.name): \(layers) \(layers == 1 ? "call" : "layers")"
+        text += parts == 1 ? "\n" : " for each of \(parts) micro-batches\n"
+        text += call.explanation
+        text += "one after the other: \((call.serial.value * 1e6).text(1)) us a call, "
+        text += "\((call.serial.value * Double(call.calls) * 1e3).text(2)) ms for all\n\n"
       }
     }
     text += "step, nothing overlapped: \((serial.value * 1e3).text(2)) ms "
@@ -93,6 +101,11 @@ extension OpEstimate {
   }
 }
 
+extension Double {
+  /// With one digit behind the point, unless it would be a zero.
+  fileprivate var shortText: String { text(self == rounded() ? 0 : 1) }
+}
+
 extension Kernel {
   /// The sizes, for people.
   public var shapeText: String {
@@ -100,10 +113,10 @@ extension Kernel {
     case .gemm(let gemm):
       return "\(gemm.rows.text(0)) x \(gemm.n.text(0)) x \(gemm.k.text(0)) \(gemm.format.rawValue)"
     case .grouped(let gemm):
-      return "\(gemm.groups.text(1)) x (\(gemm.rows.text(1)) x \(gemm.n.text(0)) x "
+      return "\(gemm.groups.shortText) x (\(gemm.rows.shortText) x \(gemm.n.text(0)) x "
         + "\(gemm.k.text(0))) \(gemm.format.rawValue) \(gemm.form.rawValue)"
     case .decodeAttention(let attention), .prefillAttention(let attention):
-      return "\(attention.sequences.text(1)) x \(attention.queries.text(1)) of "
+      return "\(attention.sequences.shortText) x \(attention.queries.shortText) of "
         + "\(attention.context.text(0)), \(attention.heads.text(0)) heads"
     case .stream(let stream): return "\((stream.bytes / 1e6).text(1)) MB"
     case .exchange(let exchange):

@@ -68,11 +68,14 @@ extension RankExecutor {
       do { try device.run(kernel, arguments, step) } catch { throw .backend(error) }
       input = arguments.results[0]
     }
-    var chosen: [Int] = []
-    for expert in input.integers where expert >= 0 && Int(expert) < slots.replicas.count {
+    var choices: [(slot: Int, place: Int)] = []
+    let width = input.integers.count / max(rows, 1)
+    for (index, expert) in input.integers.enumerated()
+    where expert >= 0 && Int(expert) < slots.replicas.count {
       let slot = slots.replicas[Int(expert)][0]
-      if !chosen.contains(slot) { chosen.append(slot) }
+      if choices.contains(where: { $0.slot == slot }) { continue }
+      choices.append((slot, index % max(width, 1)))
     }
-    do { try expertCache.guess(experts.bank, slots: chosen) } catch { throw .weights(error) }
+    do { try expertCache.guess(experts.bank, choices) } catch { throw .weights(error) }
   }
 }

@@ -89,7 +89,6 @@ final class ExpertBank {
   struct Slot {
     /// The weights of it that are in memory.
     var resident: Parts = 0
-    var history = ExpertHistory()
     /// The read that will bring weights of it.
     var reading: ExpertReading?
     /// Whether the operation that is running needs it.
@@ -98,6 +97,8 @@ final class ExpertBank {
     var isExpected = false
     /// Whether it was brought before anybody asked for it, and nobody has since.
     var isGuess = false
+    /// Whether the layer before says that it will be used in the step at hand.
+    var foreseen: Foresight.Kind?
     /// The weights that have memory: those in it and those on their way.
     var held: Parts { resident | (reading?.parts ?? 0) }
   }
@@ -108,10 +109,9 @@ final class ExpertBank {
   /// The logical expert in each slot.
   let experts: [Int]
   var slots: [Slot]
+  var history: ExpertHistory
   /// The weights that the operation that is running reads.
   var needed: Parts = 0
-  /// Steps in which rows were sent to it.
-  var step = 0
   /// Bytes to read for an expert, once they are known.
   var storedBytes: Int?
 
@@ -125,6 +125,7 @@ final class ExpertBank {
     self.firstExpert = firstExpert
     experts = weights[0].experts
     slots = experts.map { _ in Slot() }
+    history = ExpertHistory(experts: experts.count)
   }
 
   /// All weights.

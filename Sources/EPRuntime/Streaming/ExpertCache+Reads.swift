@@ -24,15 +24,11 @@ extension ExpertCache {
       return true
     }
     let bytes = bank.bytes(missing)
-    // A guess for the next layer counts as a use that is to come.
-    let score =
-      priority == .now
-      ? nil : bank.slots[slot].history.score(at: bank.step) + (priority == .soon ? 1 : 0)
     let items = try bank.items(slot, missing, of: self)
     let room = try WeightLoading.room(for: items)
     if priority == .now { giveUpGuesses(for: room) }
     if !reading.isEmpty && stagedBytes + room > stagingCapacity { return false }
-    if !makeRoom(bytes, score: score, for: (bank, slot)) { return false }
+    if !makeRoom(bytes, isGuess: priority != .now, for: (bank, slot)) { return false }
     defer { spares = [] }
     try bank.commit(slot, missing, spares: spares)
     let loading = try WeightLoading(items, by: reader, priority: priority)
@@ -41,6 +37,7 @@ extension ExpertCache {
     bank.slots[slot].reading = ExpertReading(loading, parts: missing, bytes: bytes)
     bank.slots[slot].isGuess = priority != .now
     reading.append((bank, slot))
+    if missing == bank.all { bank.storedBytes = room }
     return true
   }
 
@@ -65,8 +62,8 @@ extension ExpertCache {
     guard let read = bank.slots[slot].reading, read.pending.priority != .now,
       !read.pending.isComplete
     else { return }
-    read.pending.giveUp()
     end(bank, slot)
+    statistics.unusedBytes += read.pending.giveUp()
     used -= read.bytes
     bank.release(slot, read.parts)
   }
@@ -108,6 +105,7 @@ extension ExpertCache {
     guard let read = bank.slots[slot].reading else { return }
     end(bank, slot)
     if read.isUnwanted {
+      statistics.unusedBytes += read.pending.giveUp()
       used -= read.bytes
       bank.release(slot, read.parts)
       return
@@ -124,10 +122,19 @@ extension ExpertCache {
 
   // MARK: Before anybody asks
 
-  /// Begins to read experts that will probably be wanted, in the place of less wanted ones only.
-  func guess(_ bank: ExpertBank, slots: [Int]) throws(WeightError) {
+  /// Notes experts that the next layer will probably want, with their places in its router's choice, and
+  /// begins to read those that are missing where such guesses have been right often enough, in the place of
+  /// less wanted ones only.
+  func guess(_ bank: ExpertBank, _ choices: [(slot: Int, place: Int)]) throws(WeightError) {
     if !isRead { return }
-    for slot in slots where bank.slots[slot].reading == nil {
+    for (slot, place) in choices {
+      bank.slots[slot].foreseen = Foresight.Kind(
+        place: place, isInMemory: bank.slots[slot].resident == bank.all)
+    }
+    for (slot, _) in choices where bank.slots[slot].reading == nil {
+      guard let kind = bank.slots[slot].foreseen, foresight.chance(kind) >= Foresight.least else {
+        continue
+      }
       if !(try begin(bank, slot, bank.all, .soon)) { return }
     }
   }
@@ -136,12 +143,12 @@ extension ExpertCache {
   /// used of those that are missing, those never used in the order of layers.
   func warm() throws(WeightError) {
     guard isWarming, isRead, reading.isEmpty else { return }
-    var best: (bank: ExpertBank, slot: Int, score: Double)?
+    var best: (bank: ExpertBank, slot: Int, chance: Double)?
     for bank in banks where used + bank.expertBytes <= capacity {
       for (number, slot) in bank.slots.enumerated() where slot.resident != bank.all {
-        let score = slot.history.score(at: bank.step)
-        if let best, best.score >= score { continue }
-        best = (bank, number, score)
+        let chance = bank.history.chance(of: number, by: odds)
+        if let best, best.chance >= chance { continue }
+        best = (bank, number, chance)
       }
     }
     if let best { try begin(best.bank, best.slot, best.bank.all, .later) }

@@ -7,7 +7,8 @@ internal import EPPlan
 ///
 /// It is called by the thread that runs the operations; reads, and making ready what was read, go on
 /// beside it. Rows are sent to experts (`expect`), operations use them (`use`), rows come back
-/// (`release`). Experts that are not expected make room for others, the least used first.
+/// (`release`). Experts that are not expected make room for others, those first that will not be used for
+/// longest.
 final class ExpertCache {
   let reader: CheckpointReader
   private let source: WeightSource
@@ -25,6 +26,12 @@ final class ExpertCache {
   var statistics = StreamStatistics()
   /// Memory of experts that were forgotten to make room, until it is used for others.
   var spares: [ExpertBank.Spare] = []
+  /// What tells best which experts will be used.
+  private(set) var odds = ExpertOdds()
+  private(set) var foresight = Foresight()
+  /// The layer that rows were sent to last.
+  private var layer = 0
+  private var layers = 1
   private var trace = ExpertTrace()
   /// Bytes that had been read of weights which stay.
   private var residentReads = 0
@@ -58,6 +65,7 @@ final class ExpertCache {
       layer: layer, weights: weights,
       firstExpert: banks.last.map { $0.firstExpert + $0.experts.count } ?? 0)
     banks.append(bank)
+    layers = max(layers, layer + 1)
     return bank
   }
 
@@ -97,6 +105,10 @@ final class ExpertCache {
       bank.slots.reduce(sum) { $0 + bank.bytes($1.resident) }
     }
     report.bytesRead = bytesRead
+    for bank in banks {
+      report.unusedBytes +=
+        bank.slots.count { $0.isGuess && $0.reading == nil } * (bank.storedBytes ?? 0)
+    }
     report.leastBytesRead =
       trace.isCut || !isRead ? nil : trace.leastReads(capacity: capacity)
     report.decodeBytesRead = firstTokenBytes.map { bytesRead - $0 } ?? 0
@@ -120,7 +132,7 @@ final class ExpertCache {
 
   /// Notes that rows are sent to slots, and begins to read what is missing.
   func expect(_ bank: ExpertBank, slots: [Int]) throws(WeightError) {
-    bank.step += 1
+    self.layer = bank.layer
     try installCompleted()
     giveUpGuesses(of: bank, but: slots)
     trace.add(
@@ -132,7 +144,12 @@ final class ExpertCache {
       statistics.misses += isThere ? 0 : 1
       bank.slots[slot].isGuess = false
       bank.slots[slot].isExpected = true
-      bank.slots[slot].history.use(at: bank.step)
+    }
+    bank.history.note(slots, learning: &odds)
+    for slot in bank.slots.indices {
+      guard let kind = bank.slots[slot].foreseen else { continue }
+      foresight.note(kind, isRight: bank.slots[slot].isExpected)
+      bank.slots[slot].foreseen = nil
     }
     try beginAll(bank, slots, wanted(bank, slots))
   }
@@ -181,30 +198,45 @@ final class ExpertCache {
 
   // MARK: Room
 
-  /// Makes room for weights that take so many bytes. Returns whether there is.
+  /// Steps until an expert is used again, as far as can be told. Layers come in turn: those that come
+  /// sooner keep their experts longer.
+  private func wait(for bank: ExpertBank, _ slot: Int) -> Double {
+    let turn = (bank.layer - layer - 1 + layers) % layers
+    let foreseen = bank.slots[slot].foreseen.map { foresight.chance($0) } ?? 0
+    return 1 / max(bank.history.chance(of: slot, by: odds), foreseen)
+      + Double(turn) / Double(layers)
+  }
+
+  /// Makes room for weights that take so many bytes: what will not be used for longest goes first. Returns
+  /// whether there is.
   ///
-  /// What somebody needs may take the place of anything not in use, what may be needed only that of
-  /// what is less wanted.
-  func makeRoom(_ bytes: Int, score: Double?, for wanted: (bank: ExpertBank, slot: Int)) -> Bool {
+  /// What somebody needs may take the place of anything not in use, a guess only that of what is wanted
+  /// later.
+  func makeRoom(
+    _ bytes: Int, isGuess: Bool, for wanted: (bank: ExpertBank, slot: Int)
+  ) -> Bool {
     while used + bytes > capacity {
-      var victim: (bank: ExpertBank, slot: Int, isExpected: Bool, score: Double)?
+      var victim: (bank: ExpertBank, slot: Int, isExpected: Bool, wait: Double)?
       for bank in banks {
         for (number, slot) in bank.slots.enumerated()
         where slot.resident != 0 && slot.reading == nil && !bank.isHeld(number) {
           if bank === wanted.bank && number == wanted.slot { continue }
-          if score != nil && slot.isExpected { continue }
-          let own = slot.history.score(at: bank.step)
-          if let victim, (victim.isExpected ? 1 : 0, victim.score) <= (slot.isExpected ? 1 : 0, own)
+          if isGuess && slot.isExpected { continue }
+          let wait = wait(for: bank, number)
+          if let victim, (victim.isExpected ? 0 : 1, victim.wait) >= (slot.isExpected ? 0 : 1, wait)
           {
             continue
           }
-          victim = (bank, number, slot.isExpected, own)
+          victim = (bank, number, slot.isExpected, wait)
         }
       }
-      guard let victim, score.map({ victim.score < $0 }) ?? true else {
+      guard let victim, !isGuess || victim.wait > wait(for: wanted.bank, wanted.slot) else {
         for spare in spares { spare.release() }
         spares = []
         return false
+      }
+      if victim.bank.slots[victim.slot].isGuess {
+        statistics.unusedBytes += victim.bank.storedBytes ?? 0
       }
       used -= victim.bank.evict(victim.slot, spares: &spares)
     }

@@ -14,6 +14,8 @@ public struct StreamStatistics: Hashable, Sendable {
   public var misses = 0
   /// Bytes read from the checkpoint for experts.
   public var bytesRead = 0
+  /// Of those read, bytes of experts that were guessed and that nobody has asked for.
+  public var unusedBytes = 0
   /// Bytes that a cache of this capacity would have read which knew the future; nil where nothing is read,
   /// or for very long runs.
   public var leastBytesRead: Int?

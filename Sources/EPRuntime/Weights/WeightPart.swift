@@ -37,8 +37,9 @@ struct WeightPart: Sendable {
   let tensor: String
   let pieces: [Piece]
 
-  /// What a piece reads about, in bytes: enough for a disk, and little beside what caches hold.
-  static let pieceBytes = 1 << 20
+  /// Bytes that a piece takes in memory, about: those of a large page, since threads that make parts of one
+  /// page would both ask the system for it, which fills two with zeros.
+  static let pieceBytes = 2 << 20
 
   init(
     _ origin: Origin, of slice: EPPlan.WeightSlice, _ box: WeightBox, uses: WeightUse,
@@ -61,7 +62,8 @@ struct WeightPart: Sendable {
     // Pieces end where a matrix does, and in it where the device can cut.
     let matrix = form?.form.rows ?? run.rows
     let step = form?.form.rowsTogether ?? 1
-    let rows = max(Self.pieceBytes / (4 * run.columns) / step, 1) * step
+    let rowBytes = form.map { max($0.form.bytes / max($0.form.rows, 1), 1) } ?? 4 * run.columns
+    let rows = max(Self.pieceBytes / rowBytes / step, 1) * step
     pieces = stride(from: 0, to: run.rows, by: max(matrix, 1)).flatMap { first in
       stride(from: first, to: first + matrix, by: rows).map {
         Piece(rows: $0..<min($0 + rows, first + matrix))

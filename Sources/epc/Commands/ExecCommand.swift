@@ -206,7 +206,7 @@ struct ExecCommand: ParsableCommand {
           throw Diagnostics("write", error.description)
         }
       }
-      try show(result, plan, tokenizer, on: backend.summary, faults)
+      try show(result, plan, tokenizer, on: backend, faults)
       if let output, format == .text { Terminal.print("wrote \(output)\n") }
     }
   }
@@ -402,12 +402,13 @@ struct ExecCommand: ParsableCommand {
   // MARK: Output
 
   private func show(
-    _ result: GenerationResult, _ plan: Plan, _ tokenizer: Tokenizer?, on backend: String,
+    _ result: GenerationResult, _ plan: Plan, _ tokenizer: Tokenizer?, on backend: BackendChoice,
     _ faults: [FaultReport]
   ) throws(Diagnostics) {
     if format == .json {
       do {
-        let bytes = try document(result, tokenizer, faults).jsonValue.serialized(style: .pretty)
+        let bytes = try document(result, tokenizer, on: backend, faults).jsonValue.serialized(
+          style: .pretty)
         Terminal.print(String(decoding: bytes, as: UTF8.self))
       } catch { throw Diagnostics("exec-json", "\(error)") }
       return
@@ -423,7 +424,7 @@ struct ExecCommand: ParsableCommand {
     var lines = [
       "\(statistics.promptTokens) prompt tokens at \(prefill), \(statistics.tokens) made at "
         + "\(rate(Double(statistics.tokens), statistics.decodeSeconds)), on \(ranks) rank(s) of "
-        + backend
+        + backend.summary
     ]
     if statistics.drafted > 0 {
       lines.append(
@@ -455,6 +456,14 @@ struct ExecCommand: ParsableCommand {
     if let streaming = statistics.streaming {
       lines.append(streaming.text(tokens: statistics.tokens))
     }
+    let slow = backend.referenceSeconds.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+    let slowSeconds = slow.reduce(0) { $0 + $1.value }
+    let share = slowSeconds / (statistics.prefillSeconds + statistics.decodeSeconds)
+    if share >= 0.01 {
+      lines.append(
+        "without fast kernels: \(Units.decimal(100 * share, digits: 1)) % of the time, in "
+          + slow.map(\.key).joined(separator: ", "))
+    }
     lines += faults.map { "fault: \($0.text)" }
     Terminal.print(lines.joined(separator: "\n") + "\n")
   }
@@ -469,7 +478,8 @@ struct ExecCommand: ParsableCommand {
   }
 
   private func document(
-    _ result: GenerationResult, _ tokenizer: Tokenizer?, _ faults: [FaultReport]
+    _ result: GenerationResult, _ tokenizer: Tokenizer?, on backend: BackendChoice,
+    _ faults: [FaultReport]
   ) -> Document {
     let statistics = result.statistics
     return .object([
@@ -486,6 +496,10 @@ struct ExecCommand: ParsableCommand {
       "decode_seconds": .real(statistics.decodeSeconds),
       "first_token_seconds": .real(statistics.firstTokenSeconds),
       "weight_bytes": .int(statistics.weightBytes),
+      "reference_kernel_seconds": .object(
+        backend.referenceSeconds.sorted { $0.key < $1.key }.map {
+          .init(name: $0.key, value: .real($0.value))
+        }),
       "memory": statistics.memory.document(experts: statistics.streaming),
       "streaming": statistics.streaming?.document,
       "faults": faults.isEmpty ? nil : .list(faults.map(\.document)),

@@ -122,11 +122,18 @@ struct SearchCommand: ParsableCommand {
       if !(1...256).contains(threads) {
         throw Diagnostics("flag", "'--threads \(threads)'; it is between 1 and 256")
       }
+      // A search takes long enough to say first what cannot be of use after it.
+      if let plan { try check(plan, among: SearchResult.mostRows) }
+      for path in [output, svg].compactMap({ $0 }) { try Terminal.requireFolder(of: path) }
+      let load = try replay.map { text throws(Diagnostics) in
+        try ReplayLoad.check(count: requests)
+        return try ReplayLoad(flag: "--replay", text, rate: 1)
+      }
       let problem = try self.problem()
       let bar = SearchProgress()
       let result = try Search(problem, threads: threads).run { bar.show($0, of: $1) }
       bar.end()
-      try print(result)
+      try print(result, load)
       if let svg { try Terminal.save(Array(result.svg.utf8), to: svg) }
       if let plan, let output { try save(plan, of: result, to: output) }
       if result.best.isEmpty { throw Diagnostics("infeasible", result.infeasibility) }
@@ -178,14 +185,27 @@ struct SearchCommand: ParsableCommand {
     return problem
   }
 
-  private func run(_ load: String, _ result: SearchResult) throws(Diagnostics) -> ReplayReport {
+  private func check(_ row: Int, among count: Int) throws(Diagnostics) {
+    if row >= 1 && row <= count { return }
+    throw Diagnostics(
+      "flag",
+      "'--plan \(row)'; "
+        + (count == SearchResult.mostRows
+          ? "a search has at most rows 1 to \(count)"
+          : count == 0 ? "no row keeps the limits" : "there are rows 1 to \(count) here"))
+  }
+
+  private func run(
+    _ load: ReplayLoad, _ result: SearchResult
+  ) throws(Diagnostics) -> ReplayReport {
     let row = plan ?? 1
-    guard row >= 1 && row <= result.best.count else {
-      throw Diagnostics("flag", "'--plan \(row)', and there are \(result.best.count) rows")
-    }
+    try check(row, among: result.best.count)
     let deployment = result.best[row - 1]
-    let requests = try ReplayLoad(flag: "--replay", load, rate: 0.9 * deployment.requestRate)
-    return try Replay(result.problem, deployment).run(requests, count: self.requests)
+    var load = load
+    if let replay, ["poisson", "constant"].contains(replay) {
+      load = try ReplayLoad(flag: "--replay", replay, rate: 0.9 * deployment.requestRate)
+    }
+    return try Replay(result.problem, deployment).run(load, count: requests)
   }
 
   private func formats(_ text: String, _ flag: String) throws(Diagnostics) -> [Precision.Format] {
@@ -202,10 +222,9 @@ struct SearchCommand: ParsableCommand {
   private func save(
     _ row: Int, of result: SearchResult, to output: String
   ) throws(Diagnostics) {
-    guard row >= 1 && row <= result.best.count else {
-      throw Diagnostics(
-        "flag", "'--plan \(row)', and there are \(result.best.count) rows")
-    }
+    // What comes closest has been said where nothing keeps the limits.
+    if result.best.isEmpty { return }
+    try check(row, among: result.best.count)
     let plan = try result.plan(for: result.best[row - 1])
     do { try Terminal.save(try plan.serialized(), to: output) } catch let error as Diagnostics {
       throw error
@@ -213,9 +232,9 @@ struct SearchCommand: ParsableCommand {
     if output != "-" && format == .text { Terminal.print("wrote \(output)\n") }
   }
 
-  private func print(_ result: SearchResult) throws(Diagnostics) {
+  private func print(_ result: SearchResult, _ load: ReplayLoad?) throws(Diagnostics) {
     var replayed: ReplayReport?
-    if let replay, !result.best.isEmpty { replayed = try run(replay, result) }
+    if let load, !result.best.isEmpty { replayed = try run(load, result) }
     var rows: [Ownership] = []
     if let demand { rows = try result.ownership(requestRate: demand, threads: threads) }
     switch format {

@@ -66,27 +66,41 @@ struct ValidateCommand: ParsableCommand {
     let calibration = try Calibration(catalog: catalog)
     let folder = cases.lastIndex(of: "/").map { String(cases[...$0]) } ?? ""
     var programs: [String: ModelProgram] = [:]
+    func predicted(
+      _ one: MeasuredCase, _ calibration: Calibration, _ assumptions: CostModel.Assumptions
+    ) throws(Diagnostics) -> MeasuredCase.Prediction {
+      let known = programs[one.model]
+      let program = if let known { known } else { try LoadedModel.load(folder + one.model).program }
+      programs[one.model] = program
+      let hardware = try catalog.hardware(named: one.hardware.isEmpty ? "h800" : one.hardware)
+      return try one.predicted(
+        program, on: CostModel(hardware, calibration: calibration, assumptions: assumptions))
+    }
     var rows: [ValidationReport.Row] = []
     var simulation = CaseSimulation()
     for one in measured where one.excluded.isEmpty && one.phase != nil {
-      let program: ModelProgram
-      if let known = programs[one.model] {
-        program = known
-      } else {
-        program = try LoadedModel.load(folder + one.model).program
-        programs[one.model] = program
-      }
-      let hardware = try catalog.hardware(named: one.hardware.isEmpty ? "h800" : one.hardware)
-      let prediction = try one.predicted(
-        program, on: CostModel(hardware, calibration: calibration))
+      let prediction = try predicted(one, calibration, CostModel.Assumptions())
       rows.append(
         ValidationReport.Row(
           measured: one, predicted: prediction.figure,
           simulated: simulate ? try simulation.run(prediction) : nil))
     }
-    return ValidationReport(
+    var report = ValidationReport(
       rows: rows, excluded: measured.filter { !$0.excluded.isEmpty },
       layers: try layerComparisons(catalog, calibration))
+    if report.layers.isEmpty { return report }
+    report.leftOut = LeftOut.all(
+      measured, try Measurement.read(folders: catalog.calibrationFolders))
+    for index in report.leftOut.indices {
+      let assumptions = report.leftOut[index].assumptions(measured, report.layers)
+      let without = try Calibration(catalog: catalog, without: report.leftOut[index].publisher)
+      for one in measured where report.leftOut[index].holds(one) {
+        let figure = try predicted(one, without, assumptions).figure
+        report.leftOut[index].rows.append(
+          ValidationReport.Row(measured: one, predicted: figure))
+      }
+    }
+    return report
   }
 
   /// The parts of profiled layers beside what the cost model says of a compiled plan's.
