@@ -21,11 +21,11 @@ public struct Checkpoint: Sendable {
       return try Checkpoint(path: path, shards: [path])
     }
     let single = path + "/model.safetensors"
-    if exists(single) {
+    if try exists(single) {
       return try Checkpoint(path: path, shards: [single])
     }
     let indexPath = path + "/model.safetensors.index.json"
-    guard exists(indexPath) else { throw .noCheckpoint(folder: path) }
+    guard try exists(indexPath) else { throw .noCheckpoint(folder: path) }
     let index = try ShardIndex(path: indexPath)
     let checkpoint = try Checkpoint(
       path: path, shards: index.shards.map { "\(path)/\($0)" })

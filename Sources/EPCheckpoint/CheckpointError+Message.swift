@@ -6,6 +6,8 @@ extension CheckpointError: CustomStringConvertible {
     switch self {
     case .system(let operation, let file, let code):
       "cannot \(operation) '\(file)': \(unsafe String(cString: strerror(code)))"
+        + (operation == "open" && code == EACCES
+          ? "; allow this user to read it ('chmod +r') and to enter its folder ('chmod +x')" : "")
     case .readFailed(let file, let offset, let code):
       "cannot read '\(file)' at byte \(offset): \(unsafe String(cString: strerror(code)))"
     case .endsEarly(let file, let offset, let length):

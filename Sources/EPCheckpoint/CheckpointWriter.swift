@@ -46,14 +46,30 @@ public struct CheckpointWriter {
   public var order: [Tensor] { tensors }
 
   /// Writes the checkpoint to a folder, which is made if it is not there. The index or the only file
-  /// comes last, so that a folder whose writing was broken off holds no checkpoint.
+  /// comes last, so that a folder whose writing was broken off holds no checkpoint; what was written of one
+  /// that could not be finished is removed.
   ///
   /// - Throws: `CheckpointError.system`, `.duplicateOutput`, `.reservedName` or `.invalidShape`.
   public func write(to folder: String, _ make: Maker) throws(CheckpointError) {
-    if unsafe mkdir(folder, 0o755) != 0 && errno != EEXIST {
+    let shards = try self.shards()
+    let isNew = unsafe mkdir(folder, 0o755) == 0
+    if !isNew && errno != EEXIST {
       throw .system(operation: "create", file: folder, code: errno)
     }
-    let shards = try self.shards()
+    var written: [String] = []
+    do throws(CheckpointError) {
+      try write(shards, to: folder, &written, make)
+    } catch {
+      for path in written { unsafe _ = unlink(path) }
+      if isNew { unsafe _ = rmdir(folder) }
+      throw error
+    }
+  }
+
+  /// Writes all files, and notes those that are whole.
+  private func write(
+    _ shards: [Range<Int>], to folder: String, _ written: inout [String], _ make: Maker
+  ) throws(CheckpointError) {
     for name in ["model.safetensors", "model.safetensors.index.json"] {
       if unsafe unlink("\(folder)/\(name)") != 0 && errno != ENOENT {
         throw .system(operation: "replace", file: "\(folder)/\(name)", code: errno)
@@ -67,6 +83,7 @@ public struct CheckpointWriter {
     for (number, shard) in shards.enumerated() {
       let name = "model-\(padded(number + 1))-of-\(padded(shards.count)).safetensors"
       try write(shard, to: "\(folder)/\(name)", make)
+      written.append("\(folder)/\(name)")
       for index in shard { map[tensors[index].name] = .string(name) }
     }
     let path = "\(folder)/model.safetensors.index.json"

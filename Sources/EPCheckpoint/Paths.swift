@@ -9,5 +9,10 @@ func isFolder(_ path: String) throws(CheckpointError) -> Bool {
   return status.st_mode & S_IFMT == S_IFDIR
 }
 
-/// Whether there is anything at `path`.
-func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+/// Whether there is anything at `path`, as far as this process may know.
+func exists(_ path: String) throws(CheckpointError) -> Bool {
+  var status = stat()
+  if unsafe stat(path, &status) == 0 { return true }
+  guard errno == ENOENT else { throw .system(operation: "open", file: path, code: errno) }
+  return false
+}

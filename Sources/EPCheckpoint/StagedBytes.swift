@@ -12,7 +12,7 @@ final class ReadBuffer: @unchecked Sendable {
   private let mapping: UnsafeMutableRawPointer
   private let length: Int
 
-  /// Large pages are found and held for the disk faster, and those of this size are filled at once.
+  /// Bytes of a large page: a read takes few of them.
   private static let largePage = Int(EPC_READ_PIECE)
 
   init(count: Int) throws(CheckpointError) {

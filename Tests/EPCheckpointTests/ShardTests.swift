@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import EPCheckpoint
@@ -74,5 +75,34 @@ private func message(_ folder: TemporaryFolder) -> String {
     #expect(message(folder) == "")
     #expect(throws: CheckpointError.self) { try Checkpoint.open(folder.path + "/nothing") }
     #expect(throws: CheckpointError.self) { try Checkpoint.open("/dev/null") }
+  }
+
+  @Test func whatMayNotBeReadIsNotMissing() throws {
+    let folder = try sharded([("a", "1.safetensors"), ("b", "2.safetensors")])
+    let files = ["", "/model.safetensors.index.json", "/1.safetensors", "/2.safetensors"]
+    for file in files { #expect(unsafe chmod(folder.path + file, 0o755) == 0) }
+    for (file, at) in zip(files, ["/model.safetensors"] + files.dropFirst()) {
+      #expect(unsafe chmod(folder.path + file, 0) == 0)
+      #expect(
+        unprivileged { message(folder) }
+          == "cannot open '\(at)': Permission denied; allow this user to read it ('chmod +r') "
+          + "and to enter its folder ('chmod +x')")
+      #expect(unsafe chmod(folder.path + file, 0o755) == 0)
+    }
+    // Nor is a link that leads nowhere near it.
+    let link = folder.path + "/model.safetensors"
+    #expect(unsafe symlink(link, link) == 0)
+    #expect(
+      message(folder) == "cannot open '/model.safetensors': Too many levels of symbolic links")
+  }
+
+  /// Calls `body` without the rights of a superuser over files, on this thread only.
+  private func unprivileged<Result>(_ body: () -> Result) -> Result {
+    typealias Switch = @convention(c) (UInt32) -> Int32
+    guard let found = unsafe dlsym(nil, "setfsuid") else { preconditionFailure("Linux has it") }
+    let setUser = unsafe unsafeBitCast(found, to: Switch.self)
+    if geteuid() == 0 { _ = setUser(65534) }
+    defer { if geteuid() == 0 { _ = setUser(0) } }
+    return body()
   }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import EPCheckpoint
@@ -66,5 +67,31 @@ import Testing
     // A folder of that name cannot be replaced by a file; the temporary one must go.
     #expect(throws: CheckpointError.self) { try writer.write(to: folder.path) }
     #expect(try temporaryFiles(beside: folder.path).isEmpty)
+  }
+
+  @Test func whatCannotBeFinishedIsRemoved() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path + "/weights"
+    let writer = CheckpointWriter(
+      ["a", "b", "c"].map { CheckpointWriter.Tensor($0, shape: [4]) }, format: .fp32, shardBytes: 16
+    )
+    // The second file is gone before it gets its name: the first is whole by then.
+    #expect(throws: CheckpointError.self) {
+      try writer.write(to: path) { tensor, _, _ in
+        if tensor == 1,
+          let name = try? temporaryFiles(beside: path + "/model-00002-of-00003.safetensors").first
+        {
+          unsafe _ = unlink("\(path)/\(name)")
+        }
+      }
+    }
+    #expect(unsafe access(path, F_OK) != 0)
+    try writer.write(to: path) { tensor, _, values in values = [1, 2, 3, Float(tensor)] }
+    let checkpoint = try Checkpoint.open(path)
+    #expect(checkpoint.tensors.count == 3)
+    for name in ["model.safetensors.index.json"] + checkpoint.tensors.values.map(\.file) {
+      unsafe _ = unlink("\(path)/\(name)")
+    }
+    unsafe _ = rmdir(path)
   }
 }

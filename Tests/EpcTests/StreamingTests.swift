@@ -51,7 +51,7 @@ import Testing
     let written = try epc(["model", "synthesize", plan, "--seed", "4", "-o", weights])
     #expect(written.status == 0, "\(written.errors)")
     let arguments = [
-      "exec", plan, "--weights", weights, "--tokens", "7,8,9", "--generate", "6", "--format",
+      "exec", plan, "--weights", weights, "--tokens", "7,8,9", "--generate", "24", "--format",
       "json",
     ]
     let decoder = JSONDecoder()
@@ -71,10 +71,11 @@ import Testing
 
     // The system gives no more memory than this, so what is streamed cannot be held.
     let limit = 112 << 20
-    let run = try epc(
-      arguments + ["--memory", "72MiB"],
-      under: ["/bin/sh", "-c", "ulimit -d \(limit >> 10); exec \"$0\" \"$@\""])
+    let limited = ["/bin/sh", "-c", "ulimit -d \(limit >> 10); exec \"$0\" \"$@\""]
+    let run = try epc(arguments + ["--memory", "72MiB"], under: limited)
     #expect(run.status == 0, "\(run.errors)")
+    let beyond = try epc(arguments + ["--memory", "1GiB"], under: limited)
+    #expect(beyond.status == 1 && beyond.errors.contains("no memory for weights"))
     let streamed = try decoder.decode(Report.self, from: Data(run.output.utf8))
     let report = try #require(streamed.streaming)
     #expect(report.expertBytes > limit)

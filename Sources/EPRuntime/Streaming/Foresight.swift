@@ -1,8 +1,7 @@
 /// How often a layer uses what the layer before says it will, for each place in the router's choice, and
 /// apart for experts that are in memory, which are those used much, and for others.
 struct Foresight: Sendable {
-  /// The chance from which on a guess is read: a wrong one costs as much as a right one saves, and the disk
-  /// has less time for guesses than for what is asked for.
+  /// The chance from which on a guess is read: docs/streaming.md has what others made of it.
   static let least = 2.0 / 3
 
   /// Places that are told apart; those beyond count as the last.

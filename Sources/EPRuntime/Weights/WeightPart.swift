@@ -37,8 +37,7 @@ struct WeightPart: Sendable {
   let tensor: String
   let pieces: [Piece]
 
-  /// Bytes that a piece takes in memory, about: those of a large page, since threads that make parts of one
-  /// page would both ask the system for it, which fills two with zeros.
+  /// Bytes that a piece takes in memory, about: those of a large page, so that no two threads touch one first.
   static let pieceBytes = 2 << 20
 
   init(
