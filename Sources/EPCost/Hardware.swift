@@ -15,7 +15,9 @@ public struct Hardware: Hashable, Sendable {
   /// Memory bandwidth, in bytes a second.
   public var memoryBandwidth: Double
   /// Dense peaks by number format, in operations a second.
-  public var peaks: [String: Double]
+  public var peaks: [String: Double] { didSet { rates = Rates(peaks) } }
+  /// The same by format, which all kernels ask for.
+  private(set) var rates: Rates
   /// Bandwidth of a device into its node, one way, in bytes a second.
   public var scaleUpBandwidth: Double
   /// Bandwidth of a device out of its node, one way, in bytes a second.
@@ -44,10 +46,11 @@ public struct Hardware: Hashable, Sendable {
     devicesPerNode = try node["devices_per_node"].int(in: 1...4096)
     memoryBytes = Int(try node["memory_gb"].double(in: 1e-3...1e6) * 1e9)
     memoryBandwidth = try node["memory_tb_per_s"].double(in: 1e-6...1e6) * 1e12
-    peaks = [:]
+    var peaks: [String: Double] = [:]
     for (format, value) in try node["peak_tflops"].entries {
       peaks[format] = try value.double(in: 1e-6...1e9) * 1e12
     }
+    (self.peaks, rates) = (peaks, Rates(peaks))
     scaleUpBandwidth = try node["scale_up_gb_per_s"].double(in: 1e-6...1e9) * 1e9
     scaleOutBandwidth = try node["scale_out_gb_per_s"].double(in: 1e-6...1e9) * 1e9
     multiprocessors = try node.optional("multiprocessors")?.int(in: 1...(1 << 20))

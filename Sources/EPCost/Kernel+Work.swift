@@ -176,27 +176,44 @@ extension Precision.Format {
 }
 
 extension Hardware {
-  /// Whether weights of that format become another one before they are multiplied.
-  func unpacks(_ format: Precision.Format) -> Bool {
-    switch format {
-    case .int4: return true
-    case .mxfp4, .nvfp4: return peaks["fp4"] == nil
-    case .fp32, .bf16, .fp16, .fp8, .int8: return false
+  /// Peaks by the format of weights. A device without arithmetic in a format computes in bf16.
+  struct Rates: Hashable, Sendable {
+    private var fp32, bf16, fp8, int8, mxfp4, nvfp4: Double
+    /// Whether there is 4-bit arithmetic.
+    fileprivate let hasFP4: Bool
+
+    init(_ peaks: [String: Double]) {
+      bf16 = peaks["bf16"] ?? peaks.values.min() ?? 1e12
+      fp32 = peaks["fp32"] ?? bf16 / 2
+      fp8 = peaks["fp8"] ?? bf16
+      int8 = peaks["int8"] ?? bf16
+      hasFP4 = peaks["fp4"] != nil
+      // Where there is 4-bit arithmetic, MXFP4 weights are multiplied with 8-bit activations.
+      mxfp4 = hasFP4 ? fp8 : bf16
+      nvfp4 = peaks["fp4"] ?? fp8
+    }
+
+    fileprivate subscript(format: Precision.Format) -> Double {
+      switch format {
+      case .fp32: fp32
+      case .bf16, .fp16, .int4: bf16
+      case .mxfp4: mxfp4
+      case .fp8: fp8
+      case .int8: int8
+      case .nvfp4: nvfp4
+      }
     }
   }
 
-  /// Operations a second of matrix products with weights of that format. A device without
-  /// arithmetic in it computes in bf16.
-  public func peak(for format: Precision.Format) -> Double {
-    let bf16 = peaks["bf16"] ?? peaks.values.min() ?? 1e12
+  /// Whether weights of that format become another one before they are multiplied.
+  func unpacks(_ format: Precision.Format) -> Bool {
     switch format {
-    case .fp32: return peaks["fp32"] ?? bf16 / 2
-    case .bf16, .fp16, .int4: return bf16
-    // Where there is 4-bit arithmetic, MXFP4 weights are multiplied with 8-bit activations.
-    case .mxfp4: return peaks["fp4"] == nil ? bf16 : peaks["fp8"] ?? bf16
-    case .fp8: return peaks["fp8"] ?? bf16
-    case .int8: return peaks["int8"] ?? bf16
-    case .nvfp4: return peaks["fp4"] ?? peaks["fp8"] ?? bf16
+    case .int4: true
+    case .mxfp4, .nvfp4: !rates.hasFP4
+    case .fp32, .bf16, .fp16, .fp8, .int8: false
     }
   }
+
+  /// Operations a second of matrix products with weights of that format.
+  public func peak(for format: Precision.Format) -> Double { rates[format] }
 }

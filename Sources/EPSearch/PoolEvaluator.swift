@@ -226,15 +226,23 @@ final class PoolEvaluator {
       form: form.id, pp: shape.mesh.pp, slotsPerRank: shape.slotsPerRank)
     let layout = layouts[key] ?? StepLayout(pool)
     layouts[key] = layout
+    var kinds: [StepPricer.Call] = []
     let calls = layout.stages.joined().map { call in
-      StepPricer.Call(
+      let kind = kinds.firstIndex {
+        $0.function == call.function && $0.samples == call.samples
+          && $0.repeats == (call.layers > 1)
+      }
+      let made = StepPricer.Call(
         function: call.function, layers: Double(call.layers),
-        layer: call.calls.first?.layers.first ?? -1, samples: call.samples)
+        layer: call.calls.first?.layers.first ?? -1, samples: call.samples,
+        kind: kind ?? kinds.count)
+      if kind == nil { kinds.append(made) }
+      return made
     }
     let lines = lines(
-      of: calls, shape, form,
+      of: kinds, shape, form,
       isAcross: shape.mesh.pp > 1 && shape.mesh.stageRanks >= estimator.devicesPerNode)
-    let planners = calls.map { call in
+    let planners = kinds.map { call in
       CallPlanner(
         estimator, function: call.function, layer: call.layer,
         // What stages send and receive with is not the form's.
@@ -244,9 +252,9 @@ final class PoolEvaluator {
     let pricer = StepPricer(
       estimator: estimator, layout: layout,
       mostRows: shape.isLowLatency ? Double(problem.space.mostLowLatencyRows) : .infinity,
-      cuts: tables.cuts, paths: form.paths, calls: calls,
-      kernels: { [unowned self] step, parts, index in
-        kernels(lines[index], planners[index], samples: calls[index].samples, step, parts)
+      cuts: tables.cuts, paths: form.paths, calls: calls, kinds: kinds,
+      kernels: { [unowned self] step, parts, kind in
+        kernels(lines[kind], planners[kind], samples: kinds[kind].samples, step, parts)
       },
       times: { [unowned self] in times(form, $0, $1) })
     let asked = Asked(shape, pricer)

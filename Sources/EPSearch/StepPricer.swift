@@ -23,18 +23,21 @@ final class StepPricer {
   let paths: [LayerPath]
   /// What each call of the layout is, without what only few need.
   let calls: [Call]
-  /// Kernels of one part of a step, so many of which it has, in one of the calls.
+  /// The first call of each kind.
+  let kinds: [Call]
+  /// Kernels of one part of a step, so many of which it has, in calls of one kind.
   let kernels: (StepShape, Int, Int) -> Kernels
   /// The times of a layer's best schedule.
   let times: (Int, LayerLoop) -> LayerLoop.Times?
 
   init(
     estimator: StepEstimator, layout: StepLayout, mostRows: Double, cuts: Bool,
-    paths: [LayerPath], calls: [Call],
+    paths: [LayerPath], calls: [Call], kinds: [Call],
     kernels: @escaping (StepShape, Int, Int) -> Kernels,
     times: @escaping (Int, LayerLoop) -> LayerLoop.Times?
   ) {
-    (self.estimator, self.layout, self.paths, self.calls) = (estimator, layout, paths, calls)
+    (self.estimator, self.layout, self.paths) = (estimator, layout, paths)
+    (self.calls, self.kinds) = (calls, kinds)
     (self.mostRows, self.cuts, self.kernels, self.times) = (mostRows, cuts, kernels, times)
     let hardware = estimator.model.hardware
     contentions = estimator.contentions(over: StepEstimator.exchangeMultiprocessors)
@@ -51,23 +54,35 @@ final class StepPricer {
     var layer: Int
     /// Whether it ends the last stage with logits that are sampled from.
     var samples: Bool
+    /// What it shares all but the number of layers with others of.
+    var kind: Int
+
+    /// Whether layers follow each other, so that there is a schedule.
+    var repeats: Bool { layers > 1 }
   }
 
   /// The kernels of a call: what does not depend on experts' ranks, and what does.
   struct Kernels {
-    var local: CallKernels
-    var routed: CallKernels?
+    private let local: CallKernels
+    private let routed: CallKernels?
+    /// What they take one after the other.
+    let seconds: Double
+    let sums: KindSeconds
+
+    init(local: CallKernels, routed: CallKernels?) {
+      (self.local, self.routed) = (local, routed)
+      var (seconds, sums) = (local.price.seconds, local.sums)
+      if let routed {
+        seconds += routed.price.seconds
+        sums.add(routed.sums)
+      }
+      (self.seconds, self.sums) = (seconds, sums)
+    }
 
     var all: [TimedKernel] { routed.map { local.kernels + $0.kernels } ?? local.kernels }
-    var seconds: Double { local.price.seconds + (routed?.price.seconds ?? 0) }
-    var sums: KindSeconds {
-      var sums = local.sums
-      if let routed { sums.add(routed.sums) }
-      return sums
-    }
   }
 
-  /// A number of micro-batches, with the kernels of each call.
+  /// A number of micro-batches, with the kernels of each kind of call.
   private struct Cut {
     var count: Int
     var kernels: [Kernels]
@@ -85,7 +100,7 @@ final class StepPricer {
 
   private func made(_ step: StepShape, into count: Int) -> Cut {
     let parts = count * layout.lots
-    return Cut(count: count, kernels: calls.indices.map { kernels(step, parts, $0) })
+    return Cut(count: count, kernels: kinds.indices.map { kernels(step, parts, $0) })
   }
 
   /// Nil where the step has too few tokens, or micro-batches too many rows.
@@ -93,33 +108,33 @@ final class StepPricer {
     allows(step, count) && holds(step, count) ? made(step, into: count) : nil
   }
 
-  /// Seconds of a step whose repeated layers take what `layer` says, all micro-batches of all layers of
-  /// a call; others, and those of which it says nothing, run one kernel after the other.
-  private func price(_ cut: Cut, _ layer: (Call, Kernels) -> Double?) -> Double {
-    layout.seconds { index in
-      let (call, made) = (calls[index], cut.kernels[index])
-      if call.layers > 1, let seconds = layer(call, made) { return seconds }
-      return made.seconds * (call.layers * Double(cut.count))
+  /// Seconds of a step whose repeated layers, all micro-batches of each, take what `layer` says of a kind of
+  /// call; others, and those of which it says nothing, run one kernel after the other.
+  private func price(_ cut: Cut, _ layer: (_ kind: Int) -> Double?) -> Double {
+    let layers = kinds.indices.map { kinds[$0].repeats ? layer($0) : nil }
+    return layout.seconds { index in
+      let call = calls[index]
+      return layers[call.kind].map { $0 * call.layers } ?? serial(cut, call)
     }
   }
 
-  private func serial(_ cut: Cut) -> Double { price(cut) { _, _ in nil } }
+  private func serial(_ cut: Cut, _ call: Call) -> Double {
+    cut.kernels[call.kind].seconds * (call.layers * Double(cut.count))
+  }
+
+  private func serial(_ cut: Cut) -> Double { layout.seconds { serial(cut, calls[$0]) } }
 
   /// Seconds that no schedule is shorter than, for each contention.
   private func bounds(_ cut: Cut) -> [(contention: Contention, seconds: Double)] {
-    let layers = calls.indices.map { index in
-      calls[index].layers > 1
-        ? paths[calls[index].function].bounds(
-          cut.kernels[index].all, microBatches: cut.count, contentions: contentions,
+    let layers = kinds.indices.map { kind in
+      kinds[kind].repeats
+        ? paths[kinds[kind].function].bounds(
+          cut.kernels[kind].all, microBatches: cut.count, contentions: contentions,
           hardware: estimator.model.hardware) : []
     }
     return contentions.indices.map { way in
-      let seconds = layout.seconds { index in
-        let call = calls[index]
-        if way < layers[index].count, layers[index][way] < .infinity {
-          return layers[index][way] * call.layers
-        }
-        return cut.kernels[index].seconds * (call.layers * Double(cut.count))
+      let seconds = price(cut) { kind in
+        layers[kind][way] < .infinity ? layers[kind][way] : nil
       }
       return (contentions[way], seconds)
     }
@@ -127,12 +142,18 @@ final class StepPricer {
 
   /// Seconds with the best schedules.
   private func scheduled(_ cut: Cut, _ contention: Contention) -> Double {
-    price(cut) { call, kernels in
+    let loops = kinds.map { call -> (loop: LayerLoop, times: LayerLoop.Times)? in
+      if !call.repeats { return nil }
       let loop = LayerLoop(
-        estimator.pool.functions[call.function], kernels: kernels.all, microBatches: cut.count,
-        contention: contention, hardware: estimator.model.hardware)
+        estimator.pool.functions[call.function], kernels: cut.kernels[call.kind].all,
+        microBatches: cut.count, contention: contention, hardware: estimator.model.hardware)
       if !loop.communicates { return nil }
-      return times(call.function, loop).map { loop.price($0, layers: call.layers).seconds }
+      return times(call.function, loop).map { (loop, $0) }
+    }
+    return layout.seconds { index in
+      let call = calls[index]
+      guard let (loop, times) = loops[call.kind] else { return serial(cut, call) }
+      return loop.price(times, layers: call.layers).seconds
     }
   }
 
@@ -170,10 +191,10 @@ final class StepPricer {
     let one = made(step, into: 1)
     let serial = serial(one)
     if min(serial, busy(one, alone)) < floor {
-      let path = price(one) { call, kernels in
-        let seconds = paths[call.function].least(
-          kernels.all, hardware: estimator.model.hardware)
-        return seconds < .infinity ? seconds * call.layers : nil
+      let path = price(one) { kind in
+        let seconds = paths[kinds[kind].function].least(
+          one.kernels[kind].all, hardware: estimator.model.hardware)
+        return seconds < .infinity ? seconds : nil
       }
       floor = min(floor, serial, max(path, busy(one, alone)))
     }
@@ -182,13 +203,11 @@ final class StepPricer {
 
   /// Seconds of a step whose repeated layers take what the busier stream does.
   private func busy(_ cut: Cut, _ factors: ContentionFactors) -> Double {
-    price(cut) { call, kernels in
-      let sums = kernels.sums
-      let seconds = factors.busy(sums)
+    price(cut) { kind in
+      let seconds = factors.busy(cut.kernels[kind].sums)
       // Durations of schedules are whole nanoseconds.
-      let rounding = Double(sums.count * (cut.count + 1)) * 1e-9
-      return seconds < .infinity
-        ? max(0, seconds * Double(cut.count) - rounding) * call.layers : nil
+      let rounding = Double(cut.kernels[kind].sums.count * (cut.count + 1)) * 1e-9
+      return seconds < .infinity ? max(0, seconds * Double(cut.count) - rounding) : nil
     }
   }
 

@@ -3,7 +3,7 @@ internal import EPModel
 internal import EPPlan
 
 extension KernelPlanner {
-  mutating func plan(_ index: Int, _ planned: KernelOutline.Exchange) {
+  mutating func plan(_ planned: KernelOutline.Exchange) {
     let mesh = estimator.pool.mesh
     let (isCombine, hidden) = (planned.isCombine, planned.hidden)
     let isLowLatency = estimator.usesLowLatency(planned.algorithm)
@@ -16,7 +16,7 @@ extension KernelPlanner {
       let node = max(1, estimator.devicesPerNode / stride)
       let visited = estimator.nodesVisited(
         placement, layer: layer, nodes: (mesh.ep + node - 1) / node, topK: planned.copies,
-        experts: planned.experts, route: planned.route)
+        experts: planned.experts, groups: planned.groups, keptGroups: planned.keptGroups)
       var exchange = Kernel.Exchange(
         isCombine: isCombine, isLowLatency: isLowLatency, ranks: Double(mesh.ep),
         node: Double(node), rows: own, copies: Double(planned.copies),
@@ -29,14 +29,14 @@ extension KernelPlanner {
         exchange.imbalance = traffic.max() ?? 1
         waited.imbalance = 1
       }
-      add(index, isCombine ? .combine : .dispatch, .exchange(exchange))
+      add(isCombine ? .combine : .dispatch, .exchange(exchange))
       if !isLowLatency { addBarrier(before: waited) }
     }
     // Normal kernels leave rows in the order they came: one more kernel sorts them by expert, and
     // one adds them up again.
     if mesh.ep == 1 || !isLowLatency {
       add(
-        index, .other,
+        .other,
         .stream(Kernel.Stream(bytes: 2 * routed * hidden * format.bytes)),
         name: isCombine ? "gather" : "permute")
     }
@@ -52,7 +52,7 @@ extension KernelPlanner {
     if let times {
       guard var barrier = timed.last else { return }
       barrier.part = .barrier
-      barrier.seconds = times.seconds(of: kernel, on: estimator.model) * share
+      barrier.seconds = seconds(of: kernel, times) * share
       timed.append(barrier)
       return
     }
@@ -67,30 +67,19 @@ extension KernelPlanner {
     estimates.append(barrier)
   }
 
-  mutating func planCollective(_ index: Int) {
-    let operation = function.operations[index]
-    guard case .value(let x)? = operation.operand("x"),
-      let group = Mesh.Group(rawValue: operation.attributes.text("group"))
-    else { return }
+  mutating func plan(_ planned: KernelOutline.Collective) {
     let mesh = estimator.pool.mesh
-    let form: Kernel.Collective.Form
-    var whole = bytes(of: x)
-    switch operation.kind {
-    case .allReduce: form = .allReduce
-    case .allGather:
-      form = .allGather
-      whole *= Double(mesh.size(of: group))
-    case .reduceScatter: form = .reduceScatter
-    default: form = .pointToPoint
-    }
-    let ranks = form == .pointToPoint ? 2 : mesh.size(of: group)
+    var whole = bytes(planned.whole)
+    if planned.form == .allGather { whole *= Double(mesh.size(of: planned.group)) }
+    let ranks = planned.form == .pointToPoint ? 2 : mesh.size(of: planned.group)
     // Stages lie in nodes of their own as soon as one fills a node.
-    let isAcross = group == .pipeline && mesh.stageRanks >= estimator.devicesPerNode
+    let isAcross =
+      planned.group == .pipeline && mesh.stageRanks >= estimator.devicesPerNode
     add(
-      index, .collective,
+      .collective,
       .collective(
         Kernel.Collective(
-          form: form, ranks: Double(ranks),
+          form: planned.form, ranks: Double(ranks),
           node: isAcross ? 1 : Double(estimator.devicesPerNode), bytes: whole)))
   }
 }

@@ -29,10 +29,7 @@ enum SlotRows {
 
 extension KernelPlanner {
   /// Rows of the busiest rank's slots, and that rank's rows over the mean.
-  static func slotRows(
-    _ estimator: StepEstimator, _ outline: KernelOutline, step: StepShape, layer: Int,
-    placement: ExpertPlacement?
-  ) -> (rows: SlotRows, imbalance: Double) {
+  mutating func slotRows(of step: StepShape) -> (rows: SlotRows, imbalance: Double) {
     guard let placement, let dispatched = outline.dispatched else { return (.each([]), 1) }
     let mesh = estimator.pool.mesh
     let own =
@@ -45,6 +42,15 @@ extension KernelPlanner {
       let rows = copies / Double(mesh.ep) / slots / assumed
       return (.alike(rows: rows, slots: placement.slotsPerRank), 1 / assumed)
     }
+    let (busiest, most) = busiest(placement, loads)
+    return (.each(busiest.map { $0 * copies }), max(1, most * Double(mesh.ep)))
+  }
+
+  /// The shares of the busiest rank's slots, and their sum.
+  private mutating func busiest(
+    _ placement: ExpertPlacement, _ loads: [Double]?
+  ) -> (shares: [Double], most: Double) {
+    if loads == nil, let even { return even }
     let shares = placement.slotShares(for: loads)
     var busiest: ArraySlice<Double> = []
     var most = -1.0
@@ -53,6 +59,7 @@ extension KernelPlanner {
       let sum = slots.reduce(0, +)
       if sum > most { (most, busiest) = (sum, slots) }
     }
-    return (.each(busiest.map { $0 * copies }), max(1, most * Double(mesh.ep)))
+    if loads == nil { even = (Array(busiest), most) }
+    return (Array(busiest), most)
   }
 }

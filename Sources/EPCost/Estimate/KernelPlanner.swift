@@ -17,11 +17,19 @@ struct KernelPlanner {
   /// part is planned.
   private(set) var slotRows = SlotRows.each([])
   private(set) var imbalance = 1.0
-  private let outline: KernelOutline
+  let outline: KernelOutline
   var estimates: [OpEstimate] = []
   /// Where seconds are remembered; kernels are then planned without names, figures and bounds.
   let times: KernelTimes?
   var timed: [TimedKernel] = []
+  /// The operation that is being planned, and whether that is one of the communication stream.
+  private var operation = 0
+  private var isCollective = false
+  /// Where the rules of the kernels of each part are, in the order in which they are planned.
+  private var rules = KernelTimes.Held()
+  private var routedRules = KernelTimes.Held()
+  /// What a placement without loads comes to, once it is known.
+  var even: (shares: [Double], most: Double)?
 
   var function: Function { sharded.function }
 
@@ -42,8 +50,7 @@ struct KernelPlanner {
 
   /// Works out where tokens go.
   private mutating func spread() {
-    (slotRows, imbalance) = KernelPlanner.slotRows(
-      estimator, outline, step: step, layer: layer, placement: placement)
+    (slotRows, imbalance) = slotRows(of: step)
   }
 
   /// Forgets what was planned; what comes next is one of so many parts of a step.
@@ -52,6 +59,10 @@ struct KernelPlanner {
     step = whole.split(into: parts)
     timed = []
     timed.reserveCapacity(outline.items.count + 8)
+    operation = function.operations.count
+    isCollective = false
+    rules.restart()
+    routedRules.restart()
   }
 
   /// Rows of a value in this micro-batch. Of a prompt only the last token needs logits.
@@ -65,23 +76,22 @@ struct KernelPlanner {
     }
   }
 
-  private func bytes(_ traffic: KernelOutline.Traffic) -> Double {
+  func bytes(_ traffic: KernelOutline.Traffic) -> Double {
     count(traffic.rows) * traffic.elementsPerRow
       * Double(estimator.pool.bytes(of: traffic.element))
   }
 
   func bytes(of value: Int) -> Double { bytes(KernelOutline.Traffic(function.values[value])) }
 
+  /// Adds a kernel of the operation that is being planned.
   mutating func add(
-    _ operation: Int, _ part: OpEstimate.Part, _ kernel: Kernel,
-    name: @autoclosure () -> String? = nil
+    _ part: OpEstimate.Part, _ kernel: Kernel, name: @autoclosure () -> String? = nil
   ) {
     let isExchanged = part == .dispatch || part == .combine || part == .collective
-    let kind = operation < function.operations.count ? function.operations[operation].kind : nil
     let stream: ShardedFunction.Stream =
-      isExchanged && kind?.isCollective ?? false ? .communication : .compute
+      isExchanged && isCollective ? .communication : .compute
     if let times {
-      let seconds = times.seconds(of: kernel, on: estimator.model)
+      let seconds = seconds(of: kernel, times)
       if seconds > 0 {
         timed.append(
           TimedKernel(
@@ -91,8 +101,9 @@ struct KernelPlanner {
     }
     let time = estimator.model.time(of: kernel)
     if time.value <= 0 { return }
-    let scope = operation < function.operations.count ? function.operations[operation].scope : ""
-    let label = name() ?? kind?.rawValue ?? ""
+    let planned = operation < function.operations.count ? function.operations[operation] : nil
+    let scope = planned?.scope ?? ""
+    let label = name() ?? outline.names[operation] ?? planned?.kind.rawValue ?? ""
     let work = kernel.work(on: estimator.model.hardware)
     estimates.append(
       OpEstimate(
@@ -101,16 +112,25 @@ struct KernelPlanner {
         operations: kernel.operations, bytes: kernel.bytes, bound: work.bound(taking: time.value)))
   }
 
+  /// Seconds of a kernel that comes behind those before in every step.
+  mutating func seconds(of kernel: Kernel, _ times: KernelTimes) -> Double {
+    times.seconds(of: kernel, on: estimator.model, &rules)
+  }
+
   /// Plans all operations.
   mutating func plan() {
-    for entry in outline.items { plan(entry.operation, entry.item) }
+    for entry in outline.items { plan(entry) }
   }
 
   /// Plans the operations of one part.
   mutating func plan(_ part: CallPlanner.Part) {
-    if part == .routed && times != nil { spread() }
-    for entry in outline.items where entry.isRouted == (part == .routed) {
-      plan(entry.operation, entry.item)
+    switch part {
+    case .local: for entry in outline.local { plan(entry) }
+    case .routed:
+      if times != nil { spread() }
+      swap(&rules, &routedRules)
+      for entry in outline.routed { plan(entry) }
+      swap(&rules, &routedRules)
     }
   }
 
@@ -141,31 +161,35 @@ struct KernelPlanner {
         floor: 0, operations: 0, bytes: 0, bound: .latency))
   }
 
-  private mutating func plan(_ index: Int, _ item: KernelOutline.Item) {
-    switch item {
-    case .product(let product): plan(index, product)
-    case .stream(let stream): plan(index, stream)
-    case .exchange(let exchange): plan(index, exchange)
-    case .other:
-      switch function.operations[index].kind {
-      case .attention, .latentAttention, .index, .linearAttention: planAttention(index)
-      case .custom: planCustom(index)
-      default: planCollective(index)
-      }
+  private mutating func plan(_ entry: KernelOutline.Entry) {
+    (operation, isCollective) = (entry.operation, entry.isCollective)
+    switch entry.item {
+    case .product(let product): plan(product)
+    case .stream(let stream): plan(stream)
+    case .exchange(let exchange): plan(exchange)
+    case .attention(let attention): plan(attention)
+    case .collective(let collective): plan(collective)
+    case .custom: planCustom(function.operations[operation])
     }
+    (operation, isCollective) = (function.operations.count, false)
   }
 
-  private mutating func plan(_ index: Int, _ stream: KernelOutline.Stream) {
-    let read = stream.read.reduce(0.0) { $0 + bytes($1) } * stream.readShare
-    let written = stream.written.reduce(0.0) { $0 + bytes($1) }
+  private func bytes(_ traffic: Range<Int>) -> Double {
+    var sum = 0.0
+    for index in traffic { sum += bytes(outline.traffic[index]) }
+    return sum
+  }
+
+  private mutating func plan(_ stream: KernelOutline.Stream) {
+    let read = bytes(stream.read) * stream.readShare
+    let written = bytes(stream.written)
     add(
-      index, stream.isExperts ? .experts : .other,
+      stream.isExperts ? .experts : .other,
       .stream(Kernel.Stream(bytes: read + written, launches: stream.launches)))
   }
 
   /// An operation from outside: what it reads and writes, its weights, and the arithmetic it declares.
-  private mutating func planCustom(_ index: Int) {
-    let operation = function.operations[index]
+  private mutating func planCustom(_ operation: Operation) {
     if operation.results.allSatisfy({ function.values[$0].rows == nil }) { return }
     var moved = operation.results.reduce(0.0) { $0 + bytes(of: $1) }
     for reference in operation.operands.map(\.reference) {
@@ -182,16 +206,17 @@ struct KernelPlanner {
       count(KernelOutline.Rows(made)) * Double(made.elementsPerRow)
       * operation.attributes.real("operations")
     add(
-      index, .other, .stream(Kernel.Stream(bytes: moved, launches: 1, operations: operations)),
+      .other, .stream(Kernel.Stream(bytes: moved, launches: 1, operations: operations)),
       name: operation.attributes.text("name"))
   }
 
-  private mutating func plan(_ index: Int, _ product: KernelOutline.Product) {
+  private mutating func plan(_ product: KernelOutline.Product) {
+
     let format = estimator.precision.format(of: product.role)
     let rows = count(product.input.rows)
     if let launches = product.quantizing, format.activationBytes < 2 {
       add(
-        index, .other,
+        .other,
         .stream(
           Kernel.Stream(
             bytes: rows * product.input.elementsPerRow * (2 + format.activationBytes),
@@ -201,26 +226,23 @@ struct KernelPlanner {
     if product.isExperts {
       let groups = slotRows.groups
       add(
-        index, .experts,
+        .experts,
         .grouped(
           Kernel.GroupedGemm(
             form: !step.isPrefill && estimator.usesLowLatency ? .masked : .contiguous,
             groups: groups, rows: slotRows.sum / max(groups, 1e-9), n: product.n, k: product.k,
-            format: format)),
-        name: product.name)
+            format: format)))
     } else if product.batch > 1 {
       add(
-        index, .gemm,
+        .gemm,
         .grouped(
           Kernel.GroupedGemm(
             form: .batched, groups: product.batch, rows: rows, n: product.n, k: product.k,
-            format: format)),
-        name: product.name)
+            format: format)))
     } else {
       add(
-        index, .gemm,
-        .gemm(Kernel.Gemm(rows: rows, n: product.n, k: product.k, format: format)),
-        name: product.name)
+        .gemm,
+        .gemm(Kernel.Gemm(rows: rows, n: product.n, k: product.k, format: format)))
     }
   }
 
@@ -228,7 +250,7 @@ struct KernelPlanner {
   mutating func planSampling() {
     guard let logits = function.results.first(where: { $0.name == "logits" }) else { return }
     add(
-      function.operations.count, .other,
+      .other,
       .stream(Kernel.Stream(bytes: 2 * bytes(of: logits.value), launches: 3)), name: "sampling")
     let assumptions = estimator.model.assumptions
     let gaps =

@@ -10,8 +10,18 @@ public final class KernelTimes {
   /// Remembers nothing yet.
   public init() {}
 
-  /// Seconds of a kernel; `model` is the same in all calls.
-  func seconds(of kernel: Kernel, on model: CostModel) -> Double {
+  /// The rules of kernels that are asked for in the same order again and again: each is where it was
+  /// the last time, unless its shape has changed.
+  struct Held {
+    fileprivate var rules: [(unit: Kernel, rule: KernelRule)] = []
+    fileprivate var next = 0
+
+    /// What follows is the first kernel again.
+    mutating func restart() { next = 0 }
+  }
+
+  /// Seconds of a kernel, the next one of those that `held` is for; `model` is the same in all calls.
+  func seconds(of kernel: Kernel, on model: CostModel, _ held: inout Held) -> Double {
     guard kernel.load > 0, kernel.isNeeded else { return 0 }
     if case .stream = kernel {
       if let streaming { return streaming.seconds(of: kernel, on: model.hardware) }
@@ -20,10 +30,25 @@ public final class KernelTimes {
       return rule.seconds(of: kernel, on: model.hardware)
     }
     let unit = kernel.unit
-    if let known = rules[unit] { return known.seconds(of: kernel, on: model.hardware) }
+    let place = held.next
+    held.next += 1
+    if place < held.rules.count && held.rules[place].unit == unit {
+      return held.rules[place].rule.seconds(of: kernel, on: model.hardware)
+    }
+    let rule = rule(unit, of: kernel, model)
+    if place < held.rules.count {
+      held.rules[place] = (unit, rule)
+    } else {
+      held.rules.append((unit, rule))
+    }
+    return rule.seconds(of: kernel, on: model.hardware)
+  }
+
+  private func rule(_ unit: Kernel, of kernel: Kernel, _ model: CostModel) -> KernelRule {
+    if let known = rules[unit] { return known }
     let made = model.rule(for: kernel)
     rules[unit] = made
-    return made.seconds(of: kernel, on: model.hardware)
+    return made
   }
 }
 

@@ -84,9 +84,8 @@ extension StepEstimator {
   /// are given in closed form, as if groups stayed in nodes.
   func nodesVisited(
     _ placement: ExpertPlacement?, layer: Int, nodes: Int, topK: Int, experts: Int,
-    route: Operation?
+    groups: Int, keptGroups kept: Int
   ) -> Double {
-    let kept = route?.attributes.int("groups_kept") ?? 0
     if nodes > 1, let loads = self.loads?.row(ofLayer: layer), let placement,
       let shape = placementShape(of: placement), shape.nodes == nodes
     {
@@ -95,7 +94,6 @@ extension StepEstimator {
         keptGroups: kept > 0 ? kept : shape.groups)
     }
     return NodeVisits.expected(
-      nodes: nodes, experts: experts, topK: topK, groups: route?.attributes.int("groups") ?? 0,
-      kept: kept)
+      nodes: nodes, experts: experts, topK: topK, groups: groups, kept: kept)
   }
 }

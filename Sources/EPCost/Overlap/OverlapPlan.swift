@@ -141,14 +141,14 @@ extension StepEstimator {
         function.function.operations.contains { operation in
           guard operation.kind == .dispatch else { return false }
           let algorithm = operation.attributes.text("algorithm")
-          return algorithm != "local" && !usesLowLatency(algorithm)
+          return algorithm != "local" && !usesLowLatency(KernelOutline.Algorithm(algorithm))
         }
       }
   }
 
   /// Whether an exchange of an algorithm takes low-latency kernels.
-  func usesLowLatency(_ algorithm: String) -> Bool {
-    algorithm == "low_latency" || (algorithm != "hierarchical" && usesLowLatency)
+  func usesLowLatency(_ algorithm: KernelOutline.Algorithm) -> Bool {
+    algorithm == .lowLatency || (algorithm != .hierarchical && usesLowLatency)
   }
 
   /// How a function's layers are scheduled.
