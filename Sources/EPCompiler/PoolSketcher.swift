@@ -101,6 +101,13 @@ public struct PoolSketcher: Sendable {
     function.routedCapacity = routedCapacity
     return Compiler.pack(function, in: pool).reduce(0) { max($0, $1.end) }
   }
+
+  /// The same at most: with all values side by side.
+  public func mostArenaBytes(ofFunction index: Int, routedCapacity: Int, in pool: Pool) -> Int {
+    var function = pool.functions[index]
+    function.routedCapacity = routedCapacity
+    return pool.alignedBytes(of: function).reduce(0) { $0.saturatingSum($1) }
+  }
 }
 
 extension Pool {

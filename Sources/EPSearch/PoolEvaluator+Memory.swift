@@ -6,7 +6,10 @@ internal import EPPlan
 /// What pools hold.
 extension PoolEvaluator {
   /// What the fullest rank of the pool holds under a load.
-  func memory(_ shape: PoolShape, _ load: Pool.Load) -> MemoryTable? {
+  ///
+  /// With `spread`, no two values of an arena share bytes: it holds no more than that, and that is sooner
+  /// said.
+  func memory(_ shape: PoolShape, _ load: Pool.Load, spread: Bool = false) -> MemoryTable? {
     guard let form = form(shape), var pool = sketch(shape),
       let sketcher = tables.sketchers[tables.variant(shape)]
     else { return nil }
@@ -16,6 +19,11 @@ extension PoolEvaluator {
       let capacity =
         index < form.hasExperts.count && form.hasExperts[index]
         ? sketcher.routedCapacity(ofFunction: index, in: pool) : 0
+      if spread {
+        return (
+          sketcher.mostArenaBytes(ofFunction: index, routedCapacity: capacity, in: pool), capacity
+        )
+      }
       let key = ArenaKey(
         form: form.id, function: index, load: load, lots: pool.lots, capacity: capacity)
       if let known = arenas[key] { return (known, capacity) }
@@ -65,8 +73,10 @@ extension PoolEvaluator {
       promptTokens: promptTokens)
     if let known = fitting[key] { return known }
     let load = load(shape, sequences: sequences, promptTokens: promptTokens)
-    let fits =
-      load.problem == nil && memory(shape, load).map { $0.total <= tables.usableBytes } ?? false
+    func fits(spread: Bool) -> Bool {
+      memory(shape, load, spread: spread).map { $0.total <= tables.usableBytes } ?? false
+    }
+    let fits = load.problem == nil && (fits(spread: true) || fits(spread: false))
     fitting[key] = fits
     return fits
   }
