@@ -101,7 +101,7 @@ public struct Search: Sendable {
       problem: problem, best: best, front: front, earliest: earliest,
       fastest: fastest, evaluations: found.reduce(0) { $0 + $1.evaluations },
       scheduled: refinement.count,
-      shapes: found.reduce(0) { $0 + $1.shapes }, tables: tables)
+      shapes: found.reduce(0) { $0 + $1.shapes }, tables: tables, threads: threads)
   }
 
   /// Works on tasks with all threads.
@@ -148,8 +148,8 @@ public struct Search: Sendable {
     if problem.disaggregation == .always { return [] }
     let sizes = Array(problem.space.instanceSizes(of: problem.cluster).reversed())
     return tables.variants.flatMap { variant in
-      [true, false].map {
-        Task(role: .unified, devices: sizes, variant: variant, isLowLatency: $0)
+      [true, false].flatMap { low in
+        sizes.map { Task(role: .unified, devices: [$0], variant: variant, isLowLatency: low) }
       }
     }
   }

@@ -7,8 +7,7 @@ extension SearchResult {
   /// The result as plain data; docs/search.md lists the fields.
   public func document() throws(Diagnostics) -> Document {
     var rows: [Document] = []
-    for deployment in best {
-      let (lower, upper) = interval(deployment)
+    for (deployment, (lower, upper)) in zip(best, intervals) {
       rows.append(
         .object(
           fields(of: deployment) + [

@@ -37,8 +37,7 @@ extension SearchResult {
         "row", "tokens/s/GPU", "90 %", "tokens/s/user", "TTFT ms", "TPOT ms", "prefill", "decode",
         "GPUs", "idle", "$/M tokens",
       ], right: [0, 1, 3, 4, 5, 8, 9, 10])
-    for (index, deployment) in best.enumerated() {
-      let (lower, upper) = interval(deployment)
+    for (index, (deployment, (lower, upper))) in zip(best, intervals).enumerated() {
       columns.add([
         "\(index + 1)", deployment.throughput.text(0), "\(lower.text(0))-\(upper.text(0))",
         deployment.tokensPerUser.text(1), (deployment.timeToFirstToken * 1e3).text(0),
@@ -50,6 +49,11 @@ extension SearchResult {
       ])
     }
     return columns.text
+  }
+
+  /// Those of all rows.
+  var intervals: [(lower: Double, upper: Double)] {
+    forEach(best.count) { interval(best[$0]) }
   }
 
   /// The 90 % interval of tokens a second and device: that of the slower pool's step, both ways.

@@ -45,26 +45,30 @@ extension SearchProblem {
 extension SearchResult {
   /// What a row is sensitive to, and which of the rows is best then.
   public func sensitivities(ofRow row: Int) throws(Diagnostics) -> [Sensitivity] {
-    var made: [Sensitivity] = []
-    for cause in Sensitivity.Cause.allCases {
-      let other = problem.worsened(cause)
-      let evaluator = PoolEvaluator(try SearchTables(other))
-      var own: Deployment?
-      var bestRow: Int?
-      var best: Deployment?
-      for (index, deployment) in self.best.enumerated() {
-        guard let again = reconsidered(deployment, with: evaluator) else { continue }
-        if index == row { own = again }
-        if !again.keeps(limitsOf: problem) { continue }
-        if best.map({ again.isBetter(than: $0, other) }) ?? true {
-          (best, bestRow) = (again, index)
-        }
+    let causes = Sensitivity.Cause.allCases
+    return try forEach(causes.count) { index in
+      Result { () throws(Diagnostics) in try sensitivity(ofRow: row, to: causes[index]) }
+    }.map { (made) throws(Diagnostics) in try made.get() }
+  }
+
+  private func sensitivity(
+    ofRow row: Int, to cause: Sensitivity.Cause
+  ) throws(Diagnostics) -> Sensitivity {
+    let other = problem.worsened(cause)
+    let evaluator = PoolEvaluator(try SearchTables(other))
+    var own: Deployment?
+    var bestRow: Int?
+    var best: Deployment?
+    for (index, deployment) in self.best.enumerated() {
+      guard let again = reconsidered(deployment, with: evaluator) else { continue }
+      if index == row { own = again }
+      if !again.keeps(limitsOf: problem) { continue }
+      if best.map({ again.isBetter(than: $0, other) }) ?? true {
+        (best, bestRow) = (again, index)
       }
-      made.append(
-        Sensitivity(
-          cause: cause, deployment: own,
-          keepsLimits: own?.keeps(limitsOf: problem) ?? false, bestRow: bestRow))
     }
-    return made
+    return Sensitivity(
+      cause: cause, deployment: own,
+      keepsLimits: own?.keeps(limitsOf: problem) ?? false, bestRow: bestRow)
   }
 }
