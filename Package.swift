@@ -77,7 +77,8 @@ let package = Package(
       swiftSettings: strict),
 
     // Modulo schedules of loop bodies, as pure data. A leaf.
-    .target(name: "EPSchedule", swiftSettings: strict),
+    .target(name: "CEPSchedule", cSettings: strictC),
+    .target(name: "EPSchedule", dependencies: ["CEPSchedule"], swiftSettings: strict),
     .testTarget(name: "EPScheduleTests", dependencies: ["EPSchedule"], swiftSettings: strict),
 
     // Where routed experts are put: balance, bounds, replicas, migrations.

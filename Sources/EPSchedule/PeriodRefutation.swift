@@ -1,3 +1,5 @@
+internal import CEPSchedule
+
 /// Shows that no schedule of a body has a period, where the bounds of resources and of dependencies
 /// each allow it.
 ///
@@ -91,7 +93,7 @@ struct PeriodRefutation {
     return hasMoved
   }
 
-  private mutating func spread<Ticks>(
+  private mutating func spread<Ticks: SideTicks>(
     _ sides: Sides<Ticks>, _ state: inout ResourcePairs.State
   ) -> Bool? {
     var hasMoved = false
@@ -116,8 +118,51 @@ struct PeriodRefutation {
   }
 }
 
+/// Ticks in as many bits as distances have.
+private protocol SideTicks: FixedWidthInteger, SignedInteger {
+  /// Work of jobs that lies between two points, and how far the last of them reaches behind the second.
+  static func work(
+    _ durations: Span<Self>, _ rests: Span<Self>, _ shifts: Span<Self>, _ ahead: Span<Self>
+  ) -> (between: Self, furthest: Self)
+}
+
+extension Int32: SideTicks {
+  static func work(
+    _ durations: Span<Int32>, _ rests: Span<Int32>, _ shifts: Span<Int32>, _ ahead: Span<Int32>
+  ) -> (between: Int32, furthest: Int32) {
+    var furthest: Int32 = 0
+    // All of a length.
+    let between = unsafe durations.withUnsafeBufferPointer { durations in
+      unsafe rests.withUnsafeBufferPointer { rests in
+        unsafe shifts.withUnsafeBufferPointer { shifts in
+          unsafe ahead.withUnsafeBufferPointer { ahead in
+            unsafe epc_work_between(
+              durations.baseAddress, rests.baseAddress, shifts.baseAddress, ahead.baseAddress,
+              Int64(durations.count), &furthest)
+          }
+        }
+      }
+    }
+    return (between, furthest)
+  }
+}
+
+extension Int: SideTicks {
+  static func work(
+    _ durations: Span<Int>, _ rests: Span<Int>, _ shifts: Span<Int>, _ ahead: Span<Int>
+  ) -> (between: Int, furthest: Int) {
+    var (between, furthest) = (0, 0)
+    for job in durations.indices {
+      let after = ahead[job] - shifts[job]
+      between += Swift.max(0, rests[job] + Swift.min(0, after))
+      furthest = Swift.max(furthest, after + durations[job])
+    }
+    return (between, furthest)
+  }
+}
+
 /// How the jobs of a resource lie to points, all jobs of a point together.
-private struct Sides<Ticks: FixedWidthInteger & SignedInteger> {
+private struct Sides<Ticks: SideTicks> {
   private let period: Int
   var durations: [Ticks] = []
   /// What lies behind a point of a job's first iteration that is not all before it, at most.
@@ -163,13 +208,7 @@ private struct Sides<Ticks: FixedWidthInteger & SignedInteger> {
       shifts.span.extracting(row..<(row + durations.count)),
       ahead.span.extracting(column..<(column + durations.count))
     )
-    var (between, furthest): (Ticks, Ticks) = (0, 0)
-    for job in durations.indices {
-      // From the job's end to the second point, at least.
-      let after = unsafe ahead[unchecked: job] &- shifts[unchecked: job]
-      between &+= max(0, unsafe rests[unchecked: job] &+ min(0, after))
-      furthest = max(furthest, unsafe after &+ durations[unchecked: job])
-    }
+    let (between, furthest) = Ticks.work(durations, rests, shifts, ahead)
     var sum = Int(between)
     if Int(furthest) <= period { return sum }
     // Later iterations, which start behind the first point.
