@@ -31,7 +31,9 @@ extension PoolEvaluator {
   ) -> PoolMemory {
     let key = MemoryKey(form: form.id, pp: shape.mesh.pp, slotsPerRank: shape.slotsPerRank)
     if let known = memories[key] { return known }
-    let made = PoolMemory(pool, precision: shape.precision, context: load.context)
+    let made = PoolMemory(
+      pool, precision: shape.precision, context: load.context,
+      keepsWhole: problem.keepsWholeCaches)
     memories[key] = made
     return made
   }
@@ -66,7 +68,8 @@ extension PoolEvaluator {
     if let known = fitting[key] { return known }
     let load = load(shape, sequences: sequences, promptTokens: promptTokens)
     let fits =
-      load.problem == nil && memory(shape, load).map { $0.total <= tables.usableBytes } ?? false
+      load.problem == nil && sequences + promptTokens <= problem.space.mostTokens
+      && memory(shape, load).map { $0.total <= tables.usableBytes } ?? false
     fitting[key] = fits
     return fits
   }

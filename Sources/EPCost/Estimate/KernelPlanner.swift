@@ -204,7 +204,9 @@ struct KernelPlanner {
         index, .experts,
         .grouped(
           Kernel.GroupedGemm(
-            form: !step.isPrefill && estimator.usesLowLatency ? .masked : .contiguous,
+            // Engines pad groups to tiles only where prompts come with all their rows.
+            form: !step.isPrefill && (estimator.usesLowLatency || estimator.gathersTokens)
+              ? .masked : .contiguous,
             groups: groups, rows: slotRows.sum / max(groups, 1e-9), n: product.n, k: product.k,
             format: format)),
         name: product.name)
