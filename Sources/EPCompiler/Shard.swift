@@ -32,9 +32,7 @@ extension Compiler {
   }
 
   /// Decoding sends few tokens and wants latency; prefill sends many and wants bandwidth.
-  private static func algorithm(
-    for pool: Pool, _ request: CompileRequest.PoolRequest
-  ) -> String {
+  private static func algorithm(for pool: Pool, _ request: CompileRequest.PoolRequest) -> String {
     if pool.mesh.ep == 1 { return "local" }
     if request.gathersTokens { return "all_gather" }
     return request.usesLowLatency ?? (pool.role == .decode) ? "low_latency" : "normal"

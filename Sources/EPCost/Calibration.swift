@@ -23,8 +23,8 @@ public struct Calibration: Sendable {
 
   /// The tables.
   public private(set) var tables: [Key: OperationTable]
-  /// The tables that hardware of families without one of their own can take, by operation: how many operations
-  /// theirs does while it reads a byte, in binary logarithms, and how many rows there are.
+  /// The tables for hardware of families without one of their own, by operation: what theirs computes for
+  /// a byte (`Hardware.balance`), and how many rows there are.
   private var fallbacks: [String: [(key: Key, balance: Double, rows: Int)]]
 
   /// Fits measurements; each row's hardware must be in `hardware`.

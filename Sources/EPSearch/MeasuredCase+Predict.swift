@@ -104,7 +104,8 @@ extension MeasuredCase {
     return PoolShape(
       role: role, mesh: mesh, slotsPerRank: try size("slots") ?? least,
       drafts: min(drafts, tables.problem.program.drafts.count),
-      isLowLatency: mesh.ep > 1 && role != .prefill && text("exchange") == "auto",
+      isLowLatency: mesh.ep > 1 && role != .prefill
+        && !["normal", "all_gather"].contains(text("exchange")),
       precision: tables.problem.program.precision, attention: try format("attention") ?? .bf16)
   }
 
@@ -239,8 +240,7 @@ extension PoolEvaluator {
     guard let last = unifiedPoint(point.shape, sequences: few, chunk: point.promptTokens),
       last.requestRate > 0
     else { return nil }
-    let seconds =
-      Double(requests - rest) / point.requestRate + Double(rest) / last.requestRate
+    let seconds = Double(requests - rest) / point.requestRate + Double(rest) / last.requestRate
     return Double(requests) / seconds / point.requestRate
   }
 

@@ -26,11 +26,9 @@ struct PoolMemory {
   init(_ pool: Pool, precision: Precision, context: Int, keepsWhole: Bool = false) {
     lots = pool.lots
     var pool = pool
-    if keepsWhole {
-      for function in pool.functions.indices {
-        for cache in pool.functions[function].function.caches.indices {
-          pool.functions[function].function.caches[cache].window = nil
-        }
+    for function in pool.functions.indices where keepsWhole {
+      for cache in pool.functions[function].function.caches.indices {
+        pool.functions[function].function.caches[cache].window = nil
       }
     }
     pool.load = Pool.Load(sequences: 1, tokens: 1, context: context)

@@ -10,12 +10,11 @@ extension KernelPlanner {
     let format: Precision.Format = isCombine ? .bf16 : estimator.dispatchFormat
     let own = count(planned.rows)
     let routed = slotRows.sum
+    // Where each expert is split over a data group, a group's ranks lie a group apart.
+    let node = max(1, estimator.devicesPerNode / (mesh.holdsWholeExperts ? 1 : mesh.tp))
     if mesh.ep > 1 && estimator.gathersTokens {
-      planGathered(index, isCombine: isCombine, rows: own, hidden: hidden)
+      planGathered(index, isCombine: isCombine, rows: own, hidden: hidden, node: Double(node))
     } else if mesh.ep > 1 {
-      // Where each expert is split over a data group, a group's ranks lie a group apart.
-      let stride = mesh.holdsWholeExperts ? 1 : mesh.tp
-      let node = max(1, estimator.devicesPerNode / stride)
       let visited = estimator.nodesVisited(
         placement, layer: layer, nodes: (mesh.ep + node - 1) / node, topK: planned.copies,
         experts: planned.experts, route: planned.route)
@@ -48,23 +47,19 @@ extension KernelPlanner {
   /// the ranks' sums of all rows are scattered. Rows are quantised on the way only in 4 bits, as in
   /// TensorRT-LLM; sums lie in memory for all rows, not only for those that a rank has experts for.
   private mutating func planGathered(
-    _ index: Int, isCombine: Bool, rows: Double, hidden: Double
+    _ index: Int, isCombine: Bool, rows: Double, hidden: Double, node: Double
   ) {
-    let mesh = estimator.pool.mesh
-    let all = rows * Double(mesh.ep)
+    let ranks = Double(estimator.pool.mesh.ep)
     let isPacked = !isCombine && estimator.precision.experts == .nvfp4
-    let bytes = all * hidden * (isPacked ? Precision.Format.nvfp4 : .bf16).bytes
+    let bytes = rows * ranks * hidden * (isPacked ? Precision.Format.nvfp4 : .bf16).bytes
     if isCombine {
       add(index, .other, .stream(Kernel.Stream(bytes: bytes, launches: 0)), name: "sums")
     }
-    // Where each expert is split over a data group, a group's ranks lie a group apart.
-    let stride = mesh.holdsWholeExperts ? 1 : mesh.tp
     add(
       index, isCombine ? .combine : .dispatch,
       .collective(
         Kernel.Collective(
-          form: isCombine ? .reduceScatter : .allGather, ranks: Double(mesh.ep),
-          node: Double(max(1, estimator.devicesPerNode / stride)), bytes: bytes)))
+          form: isCombine ? .reduceScatter : .allGather, ranks: ranks, node: node, bytes: bytes)))
   }
 
   /// The wait for the slowest peer: a share of the exchange that was just added. Where loads are given, of one

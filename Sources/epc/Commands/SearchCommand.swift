@@ -71,7 +71,7 @@ struct SearchCommand: ParsableCommand {
 
   @Option(
     help: "How tokens reach experts: auto (the faster kernels of All-to-All) or all-gather.")
-  var dispatch: DispatchFlag = .auto
+  var dispatch: PlanFlags.DispatchFlag = .auto
 
   @Option(help: "Dollars of a device and hour; the hardware file's price unless set.")
   var price: Double?
@@ -108,12 +108,6 @@ struct SearchCommand: ParsableCommand {
   /// What '--objective' takes.
   enum ObjectiveFlag: String, ExpressibleByArgument, CaseIterable {
     case throughput, cost, latency
-  }
-
-  /// What '--dispatch' takes.
-  enum DispatchFlag: String, ExpressibleByArgument, CaseIterable {
-    case auto
-    case allGather = "all-gather"
   }
 
   /// What '--disaggregate' takes.
@@ -165,6 +159,9 @@ struct SearchCommand: ParsableCommand {
     problem.objective = SearchProblem.Objective(rawValue: objective.rawValue) ?? .throughput
     problem.disaggregation =
       SearchProblem.Disaggregation(rawValue: disaggregate.rawValue) ?? .auto
+    if dispatch == .lowLatency || dispatch == .normal {
+      throw PlanFlags.unknown("--dispatch", dispatch.rawValue, ["auto", "all-gather"])
+    }
     problem.gathersTokens = dispatch == .allGather
     problem.cacheHitRate = cacheHit
     problem.acceptance = acceptance
