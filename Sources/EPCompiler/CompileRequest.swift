@@ -32,6 +32,8 @@ public struct CompileRequest: Sendable {
     public var groupTokens: Int?
     /// Low-latency All-to-All or normal; by the pool's role unless set.
     public var usesLowLatency: Bool?
+    /// Whether every expert rank gathers all tokens and sums are scattered, instead of an All-to-All.
+    public var gathersTokens = false
     /// How exchanges and compute may overlap; as in the whole plan unless set.
     public var overlap: OverlapChoice?
     /// Mean over maximum of expert ranks' tokens that steps are priced with, where no loads are given.

@@ -15,8 +15,7 @@ extension Compiler {
         let placement = pool.placements.first { $0.function == number }
         var sharder = FunctionSharder(
           function, mesh: pool.mesh, slotsPerRank: placement?.slotsPerRank ?? 0,
-          algorithm: algorithm(
-            for: pool, usesLowLatency: compilation.request.pools[index].usesLowLatency))
+          algorithm: algorithm(for: pool, compilation.request.pools[index]))
         do {
           var sharded = try sharder.run()
           sharded.routedCapacity = routedCapacity(
@@ -33,9 +32,10 @@ extension Compiler {
   }
 
   /// Decoding sends few tokens and wants latency; prefill sends many and wants bandwidth.
-  private static func algorithm(for pool: Pool, usesLowLatency: Bool?) -> String {
+  private static func algorithm(for pool: Pool, _ request: CompileRequest.PoolRequest) -> String {
     if pool.mesh.ep == 1 { return "local" }
-    return usesLowLatency ?? (pool.role == .decode) ? "low_latency" : "normal"
+    if request.gathersTokens { return "all_gather" }
+    return request.usesLowLatency ?? (pool.role == .decode) ? "low_latency" : "normal"
   }
 
   /// Rows a rank must have room for: a multiple of an even share, at most all that can come, and

@@ -23,8 +23,9 @@ public struct Calibration: Sendable {
 
   /// The tables.
   public private(set) var tables: [Key: OperationTable]
-  /// The table for hardware of families without one of their own, by operation.
-  private var fallbacks: [String: Key]
+  /// The tables for hardware of families without one of their own, by operation: what theirs computes for
+  /// a byte (`Hardware.balance`), and how many rows there are.
+  private var fallbacks: [String: [(key: Key, balance: Double, rows: Int)]]
 
   /// Fits measurements; each row's hardware must be in `hardware`.
   public init(
@@ -53,8 +54,8 @@ public struct Calibration: Sendable {
     tables = rows.mapValues { OperationTable($0) }
     fallbacks = [:]
     for key in tables.keys.sorted() {
-      let known = fallbacks[key.operation].flatMap { tables[$0]?.rowCount } ?? 0
-      if tables[key]?.rowCount ?? 0 > known { fallbacks[key.operation] = key }
+      let balance = hardware[key.family]?.balance ?? rows[key]?.first?.hardware.balance ?? 0
+      fallbacks[key.operation, default: []].append((key, balance, rows[key]?.count ?? 0))
     }
   }
 
@@ -91,12 +92,28 @@ public struct Calibration: Sendable {
       let key = Key(operation: operation, family: hardware.family, format: other)
       if let table = tables[key] { return (table, false) }
     }
-    if let key = fallbacks[operation], let table = tables[key] { return (table, false) }
-    return nil
+    return fallback(operation, on: hardware).flatMap { tables[$0] }.map { ($0, false) }
+  }
+
+  /// The family whose shares of its peaks hold elsewhere too. What is bound by links: the best-measured
+  /// one. What computes and reads memory: of those measured nearly as well, the one most alike in how
+  /// much it computes for what it reads, since that decides which peak is in the way.
+  private func fallback(_ operation: String, on hardware: Hardware) -> Key? {
+    let all = fallbacks[operation] ?? []
+    let most = all.reduce(0) { max($0, $1.rows) }
+    if operation.hasPrefix("dispatch") || operation.hasPrefix("combine") {
+      return all.first { $0.rows == most }?.key
+    }
+    return all.filter { $0.rows * 4 >= most }.min {
+      abs($0.balance - hardware.balance) < abs($1.balance - hardware.balance)
+    }?.key
   }
 }
 
 extension Hardware {
   /// The family whose measurements it shares.
   var family: String { like ?? name }
+
+  /// Operations of bf16 for each byte of memory traffic at the peaks, in binary logarithms.
+  var balance: Double { log2(peak(for: .bf16) / memoryBandwidth) }
 }

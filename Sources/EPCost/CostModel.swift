@@ -4,13 +4,16 @@ internal import Glibc
 /// What kernels and exchanges take on one kind of hardware.
 public struct CostModel: Sendable {
   /// The hardware.
-  public var hardware: Hardware { didSet { rules = KernelRules() } }
+  public var hardware: Hardware { didSet { forget() } }
   /// The measurements.
-  public var calibration: Calibration { didSet { rules = KernelRules() } }
+  public var calibration: Calibration { didSet { forget() } }
   /// The efficiencies where nothing was measured.
   public var assumptions: Assumptions { didSet { rules = KernelRules() } }
   /// What was found to hold of shapes so far.
   private var rules = KernelRules()
+  /// Whether attention over fp8 latents was measured here. Operations of measured attention count at
+  /// bf16's peak, whatever the kernel computes in.
+  private(set) var measuresPackedLatents: Bool
 
   /// Efficiencies and latencies that stand in where nothing was measured.
   public struct Assumptions: Hashable, Sendable {
@@ -72,6 +75,11 @@ public struct CostModel: Sendable {
     self.hardware = hardware
     self.calibration = calibration
     self.assumptions = assumptions
+    measuresPackedLatents = calibration.table("mla_decode", .fp8, on: hardware)?.isOwn ?? false
+  }
+
+  private mutating func forget() {
+    self = CostModel(hardware, calibration: calibration, assumptions: assumptions)
   }
 
   /// How kernels of a shape are priced.

@@ -107,12 +107,15 @@ extension Kernel {
         scaleOut: exchange.scaleOutBytes / hardware.scaleOutBandwidth,
         scaleUp: exchange.scaleUpBytes / hardware.scaleUpBandwidth, depth: exchange.ranks)
     case .collective(let collective):
-      let isInside = collective.ranks <= collective.node
-      let seconds =
-        collective.traffic
-        / (isInside ? hardware.scaleUpBandwidth : hardware.scaleOutBandwidth)
+      // Rings, as many as a node has devices, each enter and leave it through another one's link
+      // and pass all its devices in between; the slower of both ways sets their pace.
+      let inside = min(collective.node, collective.ranks)
+      let up = inside > 1 ? collective.traffic / hardware.scaleUpBandwidth : 0
+      let out =
+        collective.ranks <= collective.node
+        ? 0 : collective.traffic / inside / hardware.scaleOutBandwidth
       return Work(
-        scaleOut: isInside ? 0 : seconds, scaleUp: isInside ? seconds : 0, depth: collective.steps)
+        scaleOut: out >= up ? out : 0, scaleUp: out >= up ? 0 : up, depth: collective.steps)
     }
   }
 }

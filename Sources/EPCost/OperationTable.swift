@@ -39,7 +39,9 @@ public struct OperationTable: Hashable, Sendable {
 
   /// Fits rows of one operation and format.
   init(_ rows: [Row]) {
-    fit = RooflineFit.fit(rows.map { ($0.kernel.work(on: $0.hardware), $0.seconds) })
+    fit = RooflineFit.fit(
+      rows.map { ($0.kernel.work(on: $0.hardware), $0.seconds) },
+      prior: rows.first.map { CostModel.Assumptions().fit(for: $0.kernel) })
     rowCount = rows.count
     sources = []
     curves = []

@@ -87,13 +87,21 @@ public struct RooflineFit: Hashable, Sendable {
   }
 
   /// Fits measured seconds of pieces of work: least squares of the logarithms, one number after the
-  /// other, in a fixed number of rounds.
-  public static func fit(_ samples: [(work: Work, seconds: Double)]) -> RooflineFit {
+  /// other, in a fixed number of rounds. Where the samples do not tell the shares of the two peaks,
+  /// those of `prior` hold: they weigh less than one sample.
+  public static func fit(
+    _ samples: [(work: Work, seconds: Double)], prior: RooflineFit? = nil
+  ) -> RooflineFit {
     var fit = RooflineFit(
       latency: 3e-6, firstEfficiency: 0.7, secondEfficiency: 0.8, deviation: 0)
     let logarithms = samples.map { log($0.seconds) }
     func loss(_ fit: RooflineFit) -> Double {
       var sum = 0.0
+      if let prior {
+        let first = log(fit.firstEfficiency / prior.firstEfficiency)
+        let second = log(fit.secondEfficiency / prior.secondEfficiency)
+        sum = 0.02 * (first * first + second * second)
+      }
       for (sample, logarithm) in zip(samples, logarithms) {
         let error = log(fit.seconds(for: sample.work)) - logarithm
         // Outliers count linearly: published tables hold a few rows that a rerun would not repeat.

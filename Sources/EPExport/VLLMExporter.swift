@@ -169,7 +169,8 @@ struct VLLMExporter {
   }
 
   private func backend(_ shape: PoolShape) -> String {
-    shape.algorithm == "low_latency" && LowLatencyBuffer.hiddenSizes.contains(shape.hidden)
+    if shape.algorithm == "all_gather" { return "allgather_reducescatter" }
+    return shape.algorithm == "low_latency" && LowLatencyBuffer.hiddenSizes.contains(shape.hidden)
       ? "deepep_low_latency" : "deepep_high_throughput"
   }
 

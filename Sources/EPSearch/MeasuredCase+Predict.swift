@@ -91,6 +91,8 @@ extension MeasuredCase {
       problem.cluster.usableFraction = usable
     }
     problem.space.mostLowLatencyRows = .max
+    problem.gathersTokens = text("exchange") == "all_gather"
+    problem.keepsWholeCaches = text("windows") == "whole"
     problem.skew = .even
     return problem
   }
@@ -102,7 +104,8 @@ extension MeasuredCase {
     return PoolShape(
       role: role, mesh: mesh, slotsPerRank: try size("slots") ?? least,
       drafts: min(drafts, tables.problem.program.drafts.count),
-      isLowLatency: mesh.ep > 1 && role != .prefill && text("exchange") != "normal",
+      isLowLatency: mesh.ep > 1 && role != .prefill
+        && !["normal", "all_gather"].contains(text("exchange")),
       precision: tables.problem.program.precision, attention: try format("attention") ?? .bf16)
   }
 
@@ -162,13 +165,18 @@ extension MeasuredCase {
     problem.skew = text("balance") == "even" ? .even : .typical
     problem.placesExperts = text("balance") != "off"
     problem.reservesWholeAnswers = text("reserve") == "whole"
-    if let requests = try size("requests") {
-      problem.space.sequences.removeAll { $0 > max(requests / mesh.dp, 1) }
-    }
+    let requests = try size("requests")
+    let most = min(try size("batch") ?? .max, requests.map { max($0 / mesh.dp, 1) } ?? .max)
+    problem.space.sequences.removeAll { $0 > most }
+    if most < .max { problem.space.sequences.append(most) }
+    problem.space.sequences = Set(problem.space.sequences).sorted()
+    if let tokens = try size("budget") { problem.space.mostTokens = tokens }
+    // A whole prompt is a size of its own, beside those of the grid.
+    problem.space.chunks = Set(problem.space.chunks + [problem.promptLength]).sorted()
     let tables = try SearchTables(problem)
     let evaluator = PoolEvaluator(tables)
     var best: PoolPoint?
-    for isLowLatency in mesh.ep > 1 ? [true, false] : [false] {
+    for isLowLatency in mesh.ep > 1 && !problem.gathersTokens ? [true, false] : [false] {
       var shape = try shape(.unified, mesh, tables, drafts: 0)
       shape.isLowLatency = isLowLatency
       var explorer = PoolExplorer(evaluator)
@@ -181,7 +189,8 @@ extension MeasuredCase {
       throw Diagnostics("case-file", "\(id): nothing fits")
     }
     let outputs = Double(problem.outputLength) / Double(mesh.ranks)
-    let rate = best.requestRate * outputs
+    let lasting = requests.flatMap { evaluator.lasting(of: best, requests: $0) } ?? 1
+    let rate = best.requestRate * outputs * lasting
     var figure = Figure(
       rate, unit: .perSecond, provenance: estimate.step.provenance, source: estimate.step.source)
     figure.lower = rate * estimate.step.value / estimate.step.upper
@@ -191,6 +200,7 @@ extension MeasuredCase {
       placesExperts: problem.placesExperts
     ) { seconds in
       evaluator.unifiedPoint(best, plain: seconds[0], full: seconds[1]).requestRate * outputs
+        * lasting
     }
   }
 }
@@ -217,6 +227,21 @@ extension PoolEvaluator {
       estimator.step = step
       return estimator.running(estimator.overlapPlan(seconds(point.shape, step)?.overlap ?? .auto))
     }
+  }
+
+  /// What a run of so many requests of one length reaches of the rate that it would keep up if it went
+  /// on: sequences that begin together end together, and the last ones are fewer, in steps that
+  /// hardly take less. Nil where all requests fit at once.
+  fileprivate func lasting(of point: PoolPoint, requests: Int) -> Double? {
+    let all = point.sequences * point.shape.mesh.dp
+    let rest = requests % all
+    if rest == 0 || requests < all { return nil }
+    let few = max(rest / point.shape.mesh.dp, 1)
+    guard let last = unifiedPoint(point.shape, sequences: few, chunk: point.promptTokens),
+      last.requestRate > 0
+    else { return nil }
+    let seconds = Double(requests - rest) / point.requestRate + Double(rest) / last.requestRate
+    return Double(requests) / seconds / point.requestRate
   }
 
   /// A unified pool's point if its steps take other times.

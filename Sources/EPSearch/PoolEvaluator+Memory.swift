@@ -39,7 +39,9 @@ extension PoolEvaluator {
   ) -> PoolMemory {
     let key = MemoryKey(form: form.id, pp: shape.mesh.pp, slotsPerRank: shape.slotsPerRank)
     if let known = memories[key] { return known }
-    let made = PoolMemory(pool, precision: shape.precision, context: load.context)
+    let made = PoolMemory(
+      pool, precision: shape.precision, context: load.context,
+      keepsWhole: problem.keepsWholeCaches)
     memories[key] = made
     return made
   }
@@ -76,7 +78,9 @@ extension PoolEvaluator {
     func fits(spread: Bool) -> Bool {
       memory(shape, load, spread: spread).map { $0.total <= tables.usableBytes } ?? false
     }
-    let fits = load.problem == nil && (fits(spread: true) || fits(spread: false))
+    let fits =
+      load.problem == nil && sequences + promptTokens <= problem.space.mostTokens
+      && (fits(spread: true) || fits(spread: false))
     fitting[key] = fits
     return fits
   }

@@ -176,6 +176,7 @@ final class PoolEvaluator {
     estimator.assumedBalancedness = tables.balancedness(shape)
     estimator.attentionFormat = shape.attention
     estimator.usesLowLatency = shape.isLowLatency
+    estimator.gathersTokens = problem.gathersTokens
     return estimator
   }
 

@@ -21,10 +21,16 @@ struct PoolMemory {
   /// Lots of a step, each with arenas and buffers of its own.
   private let lots: Int
 
-  /// Works out a pool's account for sequences of so many tokens.
-  init(_ pool: Pool, precision: Precision, context: Int) {
+  /// Works out a pool's account for sequences of so many tokens; `keepsWhole` caches of windows hold
+  /// what has left them.
+  init(_ pool: Pool, precision: Precision, context: Int, keepsWhole: Bool = false) {
     lots = pool.lots
     var pool = pool
+    for function in pool.functions.indices where keepsWhole {
+      for cache in pool.functions[function].function.caches.indices {
+        pool.functions[function].function.caches[cache].window = nil
+      }
+    }
     pool.load = Pool.Load(sequences: 1, tokens: 1, context: context)
     for index in pool.functions.indices { pool.functions[index].routedCapacity = 1 }
     stages = pool.stages.indices.map { stage in

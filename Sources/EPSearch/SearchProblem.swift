@@ -48,6 +48,8 @@ public struct SearchProblem: Sendable {
   public var skew: ExpertSkew
   /// Whether experts are placed for these loads; if not, they lie in order.
   var placesExperts = true
+  /// Whether engines exchange tokens without All-to-All: every expert rank gathers all of them.
+  public var gathersTokens = false
   /// The chance that a drafted token is right, given all before it.
   public var acceptance: Double
   /// What is searched.
@@ -60,6 +62,8 @@ public struct SearchProblem: Sendable {
   /// Whether memory is kept for a whole answer as soon as a request is taken, so that none is ever
   /// put back; if not, for what sequences hold on average.
   public var reservesWholeAnswers: Bool
+  /// Whether caches of sliding windows hold whole sequences all the same.
+  var keepsWholeCaches = false
   /// The most a pool is busy, so that what arrives at random does not pile up.
   public var mostUtilization: Double
   /// Dollars of a device and hour, if known.
@@ -153,6 +157,8 @@ public struct SearchSpace: Hashable, Sendable {
   /// The most rows of a rank that low-latency All-to-All is used for: its buffers hold so many from
   /// each rank.
   public var mostLowLatencyRows: Int
+  /// The most tokens of a step and data group that decodes.
+  public var mostTokens: Int
 
   /// Makes the usual space.
   public init() {
@@ -168,6 +174,7 @@ public struct SearchSpace: Hashable, Sendable {
     attentionFormats = [.bf16]
     hasExpertParallelism = true
     mostLowLatencyRows = 512
+    mostTokens = .max
   }
 
   /// Whole numbers with so many between a power of two and the next; all small ones.

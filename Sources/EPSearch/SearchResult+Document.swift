@@ -71,7 +71,9 @@ extension SearchResult {
       "ep": .int(mesh.ep), "slots_per_rank": .int(point.shape.slotsPerRank),
       "mtp": .int(point.shape.drafts),
       "exchange": mesh.ep > 1
-        ? .text(point.shape.isLowLatency ? "low_latency" : "normal") : nil,
+        ? .text(
+          problem.gathersTokens
+            ? "all_gather" : point.shape.isLowLatency ? "low_latency" : "normal") : nil,
       "overlap": .text(point.overlap.text),
       "weights": .text(point.shape.precision.experts.rawValue),
       "attention": .text(point.shape.attention.rawValue),

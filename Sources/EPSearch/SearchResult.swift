@@ -61,6 +61,7 @@ public struct SearchResult: Sendable {
     request.pools = points.map { point in
       var pool = SearchTables.request(
         point.shape, sequences: point.sequences, promptTokens: point.promptTokens)
+      pool.gathersTokens = problem.gathersTokens
       pool.overlap = point.overlap
       pool.balancedness = point.balancedness
       // Layers agree in the slots of a rank; the redundant ones follow from those.

@@ -135,7 +135,7 @@ final class SearchTables: Sendable {
       for tp in space.tensor where stage % tp == 0 {
         for mesh in meshes(pp: pp, dp: stage / tp, tp: tp) {
           for slots in slots(ranks: mesh.ep) {
-            for isLowLatency in mesh.ep > 1 ? [true, false] : [false] {
+            for isLowLatency in mesh.ep > 1 && !problem.gathersTokens ? [true, false] : [false] {
               for attention in formats {
                 shapes.append(
                   PoolShape(

@@ -56,6 +56,21 @@ struct PlanFlags: ParsableArguments {
   @Option(help: "MTP depths to run; all the model has unless set.")
   var mtp: Int?
 
+  @Option(
+    help: ArgumentHelp(
+      "How tokens reach experts: auto, low-latency, normal or all-gather.",
+      discussion: "The first three are All-to-All, 'auto' low-latency in decode; with 'all-gather' "
+        + "every expert rank gathers all tokens and sums are scattered."))
+  var dispatch: DispatchFlag = .auto
+
+  /// What '--dispatch' takes.
+  enum DispatchFlag: String, ExpressibleByArgument, CaseIterable {
+    case auto
+    case lowLatency = "low-latency"
+    case normal
+    case allGather = "all-gather"
+  }
+
   @Option(help: "Number format of all weights: fp32, bf16, fp16, fp8, int8, int4, mxfp4, nvfp4.")
   var weights: String?
 
@@ -106,7 +121,13 @@ struct PlanFlags: ParsableArguments {
         "--sharing", self.sharing, ExpertPlacement.Sharing.allCases.map(\.rawValue))
     }
     request.sharing = sharing
-    request.pools = try pools()
+    request.pools = try pools().map { pool in
+      var pool = pool
+      pool.gathersTokens = dispatch == .allGather
+      pool.usesLowLatency =
+        dispatch == .lowLatency ? true : dispatch == .normal ? false : pool.usesLowLatency
+      return pool
+    }
     return request
   }
 
@@ -203,7 +224,7 @@ struct PlanFlags: ParsableArguments {
       ("--dp", dp != nil), ("--tp", tp != nil), ("--pp", pp != nil), ("--batch", batch != nil),
       ("--tokens-per-gpu", tokensPerDevice != nil), ("--samples", samples != nil),
       ("--context", context != 4096), ("--redundant-experts", redundantExperts != nil),
-      ("--mtp", mtp != nil), ("--weights", weights != nil),
+      ("--mtp", mtp != nil), ("--weights", weights != nil), ("--dispatch", dispatch != .auto),
       ("--activations", activations != "bf16"),
     ]
     return given.filter(\.1).map(\.0)

@@ -67,4 +67,47 @@ import Testing
     }
     #expect(covered / rows > 0.85)
   }
+
+  /// Exchanges inside a node say nothing of links out of it.
+  @Test func sharesThatNoRowTellsAreTheStatedOnes() throws {
+    let tables = try Repository.calibration.get().tables
+    for (operation, format) in [
+      ("dispatch_low_latency", Precision.Format.fp8), ("combine_low_latency", .bf16),
+    ] {
+      let key = try #require(
+        tables.keys.first {
+          $0.operation == operation && $0.family == "b200" && $0.format == format
+        })
+      let stated = CostModel.Assumptions().exchange.firstEfficiency
+      #expect(abs(try #require(tables[key]).fit.firstEfficiency / stated - 1) < 0.02)
+    }
+  }
+
+  /// Hardware that nobody measured takes the shares of what is most like it, at its own peaks.
+  @Test(arguments: ["h800", "h20"]) func unmeasuredHardwareTakesTheNearestFamily(name: String)
+    throws
+  {
+    var hardware = try Repository.catalog.hardware(named: name)
+    let calibration = try Repository.calibration.get()
+    let table = try #require(
+      calibration.tables.first { $0.key.operation == "gemm" && $0.key.family == name })
+    let fit = table.value.fit
+    (hardware.name, hardware.like) = ("new", nil)
+    hardware.memoryBandwidth *= 1.1
+    let model = CostModel(hardware, calibration: calibration)
+    let kernel = Kernel.gemm(Kernel.Gemm(rows: 300, n: 5000, k: 3000, format: .fp8))
+    let time = model.time(of: kernel)
+    #expect(time.provenance == .extrapolated)
+    #expect(abs(time.value / fit.seconds(for: kernel.work(on: hardware)) - 1) < 1e-9)
+  }
+
+  @Test func differencesOfMeasuredBlocksAreAttention() throws {
+    let time = try Repository.model("b200").time(
+      of: .decodeAttention(
+        Kernel.Attention(
+          sequences: 64, queries: 1, context: 4096, heads: 128, keyHeads: 1, keySize: 576,
+          valueSize: 512, sharesKey: true, format: .fp8)))
+    // 143.1 us of the block over 4,096 tokens, 88.3 over one.
+    #expect(time.provenance == .measured && abs(time.value - 54.8e-6) < 1e-9)
+  }
 }

@@ -40,7 +40,8 @@ extension KernelPlanner {
   private mutating func addCore(_ attention: Kernel.Attention) {
     var attention = attention
     // Sparse kernels keep fp8 caches and compute in bf16.
-    attention.arithmetic = attention.isSparse ? .bf16 : cacheFormat()
+    let isMeasured = attention.sharesKey && estimator.model.measuresPackedLatents
+    attention.arithmetic = attention.isSparse || isMeasured ? .bf16 : cacheFormat()
     if step.isPrefill && !attention.isSparse {
       // A window shorter than the new tokens leaves each of them about the window's length.
       add(.attention, .prefillAttention(attention))

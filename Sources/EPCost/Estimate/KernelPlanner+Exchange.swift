@@ -10,10 +10,11 @@ extension KernelPlanner {
     let format: Precision.Format = isCombine ? .bf16 : estimator.dispatchFormat
     let own = count(planned.rows)
     let routed = slotRows.sum
-    if mesh.ep > 1 {
-      // Where each expert is split over a data group, a group's ranks lie a group apart.
-      let stride = mesh.holdsWholeExperts ? 1 : mesh.tp
-      let node = max(1, estimator.devicesPerNode / stride)
+    // Where each expert is split over a data group, a group's ranks lie a group apart.
+    let node = max(1, estimator.devicesPerNode / (mesh.holdsWholeExperts ? 1 : mesh.tp))
+    if mesh.ep > 1 && estimator.gathersTokens {
+      planGathered(isCombine: isCombine, rows: own, hidden: hidden, node: Double(node))
+    } else if mesh.ep > 1 {
       let visited = estimator.nodesVisited(
         placement, layer: layer, nodes: (mesh.ep + node - 1) / node, topK: planned.copies,
         experts: planned.experts, groups: planned.groups, keptGroups: planned.keptGroups)
@@ -40,6 +41,25 @@ extension KernelPlanner {
         .stream(Kernel.Stream(bytes: 2 * routed * hidden * format.bytes)),
         name: isCombine ? "gather" : "permute")
     }
+  }
+
+  /// An exchange without All-to-All: every rank gathers the rows of all, whatever their experts, and
+  /// the ranks' sums of all rows are scattered. Rows are quantised on the way only in 4 bits, as in
+  /// TensorRT-LLM; sums lie in memory for all rows, not only for those that a rank has experts for.
+  private mutating func planGathered(
+    isCombine: Bool, rows: Double, hidden: Double, node: Double
+  ) {
+    let ranks = Double(estimator.pool.mesh.ep)
+    let isPacked = !isCombine && estimator.precision.experts == .nvfp4
+    let bytes = rows * ranks * hidden * (isPacked ? Precision.Format.nvfp4 : .bf16).bytes
+    if isCombine {
+      add(.other, .stream(Kernel.Stream(bytes: bytes, launches: 0)), name: "sums")
+    }
+    add(
+      isCombine ? .combine : .dispatch,
+      .collective(
+        Kernel.Collective(
+          form: isCombine ? .reduceScatter : .allGather, ranks: ranks, node: node, bytes: bytes)))
   }
 
   /// The wait for the slowest peer: a share of the exchange that was just added. Where loads are given, of one

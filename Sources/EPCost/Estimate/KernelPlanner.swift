@@ -229,7 +229,9 @@ struct KernelPlanner {
         .experts,
         .grouped(
           Kernel.GroupedGemm(
-            form: !step.isPrefill && estimator.usesLowLatency ? .masked : .contiguous,
+            // Engines pad groups to tiles only where prompts come with all their rows.
+            form: !step.isPrefill && (estimator.usesLowLatency || estimator.gathersTokens)
+              ? .masked : .contiguous,
             groups: groups, rows: slotRows.sum / max(groups, 1e-9), n: product.n, k: product.k,
             format: format)))
     } else if product.batch > 1 {

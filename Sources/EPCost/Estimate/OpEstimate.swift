@@ -98,6 +98,13 @@ public struct StepEstimate: Hashable, Sendable {
   /// The same if streams overlapped perfectly.
   public var overlapped: Figure { Figure.sum(stages.indices.map { overlapped(ofStage: $0) }) }
 
+  /// The share of the time that was neither measured on the hardware nor lies between measurements.
+  var unmeasuredShare: Double {
+    let all = secondsByProvenance
+    let sum = all.reduce(0) { $0 + $1.seconds }
+    return all.reduce(0) { $0 + ($1.provenance > .interpolated ? $1.seconds : 0) } / max(sum, 1e-30)
+  }
+
   /// Seconds by where their figures come from, over all stages with nothing overlapped.
   public var secondsByProvenance: [(provenance: Figure.Provenance, seconds: Double)] {
     Figure.Provenance.allCases.map { provenance in

@@ -31,6 +31,8 @@ public struct StepEstimator: Sendable {
   public var attentionFormat: Precision.Format
   /// The algorithm of All-to-All: low-latency kernels or normal ones.
   public var usesLowLatency: Bool
+  /// Whether there is no All-to-All: every expert rank gathers all tokens, and sums are scattered.
+  public var gathersTokens: Bool
 
   /// Makes an estimator of a pool on a model's hardware. All-to-All takes the kernels that the
   /// pool's program names.
@@ -46,7 +48,8 @@ public struct StepEstimator: Sendable {
     dispatchFormat = precision.experts == .bf16 ? .bf16 : .fp8
     attentionFormat = pool.activations
     let dispatch = pool.functions.lazy.flatMap(\.function.operations).first { $0.kind == .dispatch }
-    usesLowLatency = dispatch.map { $0.attributes.text("algorithm") == "low_latency" } ?? false
+    let algorithm = dispatch?.attributes.text("algorithm")
+    (usesLowLatency, gathersTokens) = (algorithm == "low_latency", algorithm == "all_gather")
   }
 
   /// The whole step.

@@ -136,7 +136,7 @@ extension StepEstimator {
 
   /// Whether rows are exchanged by kernels that take multiprocessors.
   private var usesNormalExchanges: Bool {
-    pool.mesh.ep > 1
+    pool.mesh.ep > 1 && !gathersTokens
       && pool.functions.contains { function in
         function.function.operations.contains { operation in
           guard operation.kind == .dispatch else { return false }
@@ -148,7 +148,8 @@ extension StepEstimator {
 
   /// Whether an exchange of an algorithm takes low-latency kernels.
   func usesLowLatency(_ algorithm: KernelOutline.Algorithm) -> Bool {
-    algorithm == .lowLatency || (algorithm != .hierarchical && usesLowLatency)
+    !gathersTokens
+      && (algorithm == .lowLatency || (algorithm != .hierarchical && usesLowLatency))
   }
 
   /// How a function's layers are scheduled.

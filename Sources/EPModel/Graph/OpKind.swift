@@ -270,7 +270,7 @@ extension OpKind {
   }
 
   /// All-to-All algorithms a plan can ask for.
-  public static let algorithms = ["local", "normal", "low_latency", "hierarchical"]
+  public static let algorithms = ["local", "normal", "low_latency", "hierarchical", "all_gather"]
 
   /// Whether ranks must meet in it: such operations run in the same order on all ranks of a group.
   public var isCollective: Bool {

@@ -69,6 +69,10 @@ struct SearchCommand: ParsableCommand {
   @Option(help: "Number formats attention computes in to try, by commas: bf16, fp8.")
   var attention: String = "bf16"
 
+  @Option(
+    help: "How tokens reach experts: auto (the faster kernels of All-to-All) or all-gather.")
+  var dispatch: PlanFlags.DispatchFlag = .auto
+
   @Option(help: "Dollars of a device and hour; the hardware file's price unless set.")
   var price: Double?
 
@@ -155,6 +159,10 @@ struct SearchCommand: ParsableCommand {
     problem.objective = SearchProblem.Objective(rawValue: objective.rawValue) ?? .throughput
     problem.disaggregation =
       SearchProblem.Disaggregation(rawValue: disaggregate.rawValue) ?? .auto
+    if dispatch == .lowLatency || dispatch == .normal {
+      throw PlanFlags.unknown("--dispatch", dispatch.rawValue, ["auto", "all-gather"])
+    }
+    problem.gathersTokens = dispatch == .allGather
     problem.cacheHitRate = cacheHit
     problem.acceptance = acceptance
     problem.skew = try ExpertSkew(flag: loads)
