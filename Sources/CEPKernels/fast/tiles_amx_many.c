@@ -10,14 +10,16 @@
 enum {
   /// Bytes of a strip's tiles.
   STRIP_BYTES = 1 << 15,
-  /// Rows that are worth the copy of weights that could be multiplied where they lie.
+  /// Rows that are worth a copy of bf16, which could be multiplied where it lies.
   COPIED_ROWS = 96,
   /// Rows that meet a strip.
   MOST_ROWS = 288,
 };
 
-/// Inputs of a strip. Squares whose sums leave the tiles with every group want some of the cache too.
-static inline size_t strip_inputs(epc_format format) {
+/// Inputs of a strip of a block. Squares whose sums leave the tiles with every group want some of the cache
+/// too. Bytes that are multiplied where they lie are read twice, the second time from the cache.
+static inline size_t strip_inputs(epc_format format, const epc_block *b, bool has_tiles) {
+  if (!has_tiles) return format == EPC_FORMAT_INT8 ? EPC_BLOCK_BF16 : b->inputs;
   return format == EPC_FORMAT_FP8 ? 256 : 512;
 }
 
@@ -47,7 +49,8 @@ INLINED square square_at(epc_format format, const epc_block *b, size_t first, si
     s.stride = LINE;
     s.step = 2 * TILE_BYTES;
   } else {
-    s.left = (const char *)b->weights + LINE * vector + (is_digits ? 4 * b->stride : 0);
+    s.left = (const char *)b->weights + epc_input_offset(format, k, b->stride) + LINE * vector +
+             (is_digits ? 4 * b->stride : 0);
     s.right = s.left + beside * LINE;
     s.stride = b->stride * 4;
     s.step = TILE_ROWS * s.stride;
@@ -84,9 +87,9 @@ INLINED void multiply_rows(epc_format format, const epc_block *b, size_t top, si
   _Alignas(64) uint8_t tiles[STRIP_BYTES];
   _Alignas(64) float sums[MOST_ROWS * EPC_PANEL];
   const size_t side = format == EPC_FORMAT_INT8 ? TILE_ROWS : SIDE;
-  const bool is_expanded = format == EPC_FORMAT_FP8 || format == EPC_FORMAT_MXFP4;
-  const bool has_tiles = is_expanded || end - top >= COPIED_ROWS;
-  const size_t strip = has_tiles ? strip_inputs(format) : b->inputs;
+  const bool has_tiles = end - top > (format == EPC_FORMAT_INT8 ? side : 0) &&
+                         (format != EPC_FORMAT_BF16 || end - top >= COPIED_ROWS);
+  const size_t strip = strip_inputs(format, b, has_tiles);
   const size_t squares = (end - top + side - 1) / side;
   const size_t pairs = (b->vectors + 1) / 2;
   size_t height = 0;

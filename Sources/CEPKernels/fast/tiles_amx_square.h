@@ -158,12 +158,10 @@ INLINED void make_tile(epc_format format, const square *s, size_t i, size_t v) {
     expand_tile(format, b, k, s->vector + v, tile);
     return;
   }
-  const char *from = (const char *)b->weights + epc_input_offset(format, k, b->stride) +
+  // Bytes of a group lie behind its scales.
+  const size_t behind = format == EPC_FORMAT_INT8 ? (4 + k % EPC_GROUP) * b->stride : 0;
+  const char *from = (const char *)b->weights + epc_input_offset(format, k, b->stride) + behind +
                      LINE * (s->vector + v);
-  if (format == EPC_FORMAT_INT8) {
-    from = (const char *)b->weights + k / EPC_GROUP * epc_group_bytes(format, b->stride) +
-           4 * b->stride + k % EPC_GROUP * b->stride + LINE * (s->vector + v);
-  }
   for (size_t r = 0; r < TILE_ROWS; r++) {
     _mm512_store_si512(tile + r * LINE, _mm512_loadu_si512(from + r * b->stride * 4));
   }
