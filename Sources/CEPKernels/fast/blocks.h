@@ -131,7 +131,7 @@ extern const epc_kernels epc_kernels_vnni;
 
 /// A block for EPC_LEVEL_AMX, whose rows are prepared by `epc_prepare_tiles`. Its weights are as they
 /// are packed, from the first group on in formats that have groups, and then its inputs are whole
-/// groups: up to EPC_BLOCK_BF16 unless `epc_tiles_are_wide`.
+/// groups.
 void epc_block_tiles(epc_format format, const epc_block *block);
 
 /// Whether a block of any number of inputs is read once, from one end to the other.

@@ -20,9 +20,9 @@ typedef struct {
 /// Rows of a block.
 static size_t block_rows(epc_format format) { return format == EPC_FORMAT_F32 ? 128 : 256; }
 
-/// Inputs of a block, 1 MiB at most; those of formats that are expanded are as many as there is room for.
-static size_t block_inputs(epc_format format) {
-  return format == EPC_FORMAT_BF16 ? 2048 : 1024;
+/// Inputs of a block, 1 MiB at most: fewer where a thread's results stay in the second-level cache with them.
+static size_t block_inputs(epc_format format, size_t out) {
+  return format == EPC_FORMAT_BF16 && out > 512 ? 2048 : 1024;
 }
 
 /// Bytes of a prepared row. Rows of floats a power of two apart would drive each other out of the caches.
@@ -31,8 +31,8 @@ static size_t row_bytes(epc_format format, size_t inputs) {
 }
 
 /// What a thread needs: prepared rows, and sums of a panel that is padded.
-static size_t room_bytes(epc_format format) {
-  return block_rows(format) * (row_bytes(format, block_inputs(format)) + EPC_PANEL * sizeof(float));
+static size_t room_bytes(epc_format format, size_t out) {
+  return block_rows(format) * (row_bytes(format, block_inputs(format, out)) + EPC_PANEL * sizeof(float));
 }
 
 /// Makes `inputs` inputs of `rows` rows ready.
@@ -57,8 +57,9 @@ static void multiply_chunk(void *context, size_t index, size_t worker) {
   const size_t batch = index % l->batch;
   const size_t first = index / l->batch * run->chunk_rows;
   const size_t rows = run->rows - first < run->chunk_rows ? run->rows - first : run->chunk_rows;
-  char *prepared = epc_pool_scratch(run->pool, worker, room_bytes(format));
-  float *partial = (float *)(prepared + block_rows(format) * row_bytes(format, block_inputs(format)));
+  const size_t step = block_inputs(format, l->out);
+  char *prepared = epc_pool_scratch(run->pool, worker, room_bytes(format, l->out));
+  float *partial = (float *)(prepared + block_rows(format) * row_bytes(format, step));
   const size_t x_stride = l->batch * l->in;
   const size_t y_stride = l->batch * l->out;
   const float *x = run->x + first * x_stride + (run->x_index == NULL ? batch * l->in : 0);
@@ -66,7 +67,6 @@ static void multiply_chunk(void *context, size_t index, size_t worker) {
   const char *weights =
       (const char *)l->weights + batch * epc_packed_bytes(format, l->out, l->in);
   const size_t panels = epc_packed_panels(l->out);
-  const size_t step = block_inputs(format);
   for (size_t k = 0; k < l->in; k += step) {
     const size_t inputs = l->in - k < step ? l->in - k : step;
     const size_t padded = epc_padded_inputs(format, inputs);
@@ -118,7 +118,7 @@ bool epc_linear_large_run(epc_pool *pool, epc_level level, const epc_linear *lin
                           const int32_t *x_index, size_t rows, float *y) {
   const size_t threads = epc_pool_threads(pool);
   for (size_t i = 0; i < threads; i++) {
-    if (epc_pool_scratch(pool, i, room_bytes(linear->format)) == NULL) return false;
+    if (epc_pool_scratch(pool, i, room_bytes(linear->format, linear->out)) == NULL) return false;
   }
   // As many for each thread, in whole tiles.
   const size_t together = block_rows(linear->format) * threads;

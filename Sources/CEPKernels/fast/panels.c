@@ -87,25 +87,18 @@ static size_t bytes_of_inputs(epc_format format, size_t inputs) {
   return format == EPC_FORMAT_INT8 ? inputs / EPC_GROUP * (2 * EPC_GROUP + 8) : 2 * inputs;
 }
 
-/// Groups in tiles: few rows at once, others in blocks of inputs that stay in the caches.
+/// Groups in tiles, all inputs at once.
 static void multiply_groups_in_tiles(epc_panel *p) {
   const epc_format format = p->product->format;
-  const size_t padded = epc_padded_inputs(format, p->product->in);
-  const bool is_wide = epc_tiles_are_wide(format, p->block.rows, p->block.vectors);
-  const size_t step = is_wide ? padded : EPC_BLOCK_BF16;
-  for (size_t k = 0; k < padded; k += step) {
-    p->block.inputs = padded - k < step ? padded - k : step;
-    const size_t bytes = epc_input_offset(format, p->block.inputs, p->width);
-    p->block.is_first = k == 0;
-    p->block.is_streamed = p->is_streamed && k + p->block.inputs == padded;
-    p->block.weights = p->weights;
-    p->block.offset = bytes_of_inputs(format, k);
-    // Beyond the last block there is the next task's panel, most of the time.
-    p->block.next = p->weights + bytes;
-    p->block.next_lines = (bytes + LINE - 1) / LINE;
-    epc_block_tiles(format, &p->block);
-    p->weights += bytes;
-  }
+  p->block.inputs = epc_padded_inputs(format, p->product->in);
+  const size_t bytes = epc_input_offset(format, p->block.inputs, p->width);
+  p->block.is_first = true;
+  p->block.is_streamed = p->is_streamed;
+  p->block.weights = p->weights;
+  // Behind this panel there is the next task's, most of the time.
+  p->block.next = p->weights + bytes;
+  p->block.next_lines = (bytes + LINE - 1) / LINE;
+  epc_block_tiles(format, &p->block);
 }
 
 static void multiply_groups(epc_panel *p) {

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "epc_fast.h"
 
@@ -16,6 +17,8 @@
 /// How often a thread looks for work before it sleeps: some tens of microseconds, which bridges the
 /// gap between two operations and leaves the processor to others in longer ones.
 enum { SPINS = 4000 };
+
+enum { HUGE_PAGE = 2 << 20 };
 
 typedef struct {
   /// The next task of this worker's range, by whoever takes it.
@@ -176,8 +179,14 @@ void *epc_pool_scratch(epc_pool *pool, size_t index, size_t bytes) {
   worker *self = &pool->workers[index];
   if (self->bytes >= bytes) return self->scratch;
   free(self->scratch);
-  const size_t rounded = (bytes + bytes / 2 + 63) / 64 * 64;
-  self->scratch = aligned_alloc(64, rounded);
+  // Much of it lies in huge pages.
+  const size_t most = bytes + bytes / 2;
+  const size_t unit = most < HUGE_PAGE / 2 ? 64 : HUGE_PAGE;
+  const size_t rounded = (most + unit - 1) / unit * unit;
+  self->scratch = aligned_alloc(unit, rounded);
   self->bytes = self->scratch == NULL ? 0 : rounded;
+#ifdef MADV_HUGEPAGE
+  if (unit == HUGE_PAGE && self->bytes > 0) madvise(self->scratch, rounded, MADV_HUGEPAGE);
+#endif
   return self->scratch;
 }

@@ -86,6 +86,9 @@ TILES void epc_prepare_tiles(epc_format format, const float *x, size_t x_stride,
     to += (r - top) * LINE;
     for (size_t k = 0; k < padded; k += TILE_INPUTS) {
       __m512 parts[2];
+      // Rows lie too far apart for the processor to guess the next.
+      __builtin_prefetch(from + x_stride + k, 0, 3);
+      __builtin_prefetch(from + x_stride + k + 16, 0, 3);
       load_part(from, index, k, in, parts);
       const __m512 low = _mm512_mul_ps(parts[0], factor);
       const __m512 high = _mm512_mul_ps(parts[1], factor);
