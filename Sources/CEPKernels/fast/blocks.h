@@ -78,6 +78,19 @@ typedef struct {
   float *const *results;
 } epc_mixture;
 
+/// A few rows of reals and `count` rows of `size` bf16, one after the other.
+typedef struct {
+  size_t rows, count, size;
+  const float *x;
+  size_t x_stride;
+  const uint16_t *halves;
+  /// What is read next.
+  const uint16_t *next;
+  /// Room for four rows of `size`.
+  float *room;
+  float *const *results;
+} epc_halves;
+
 /// One token for one head of linear attention; `decay` holds factors, or is null.
 typedef struct {
   size_t key_size, value_size, decay_size;
@@ -100,6 +113,10 @@ typedef struct {
   void (*expand_mxfp4)(const uint8_t *group, size_t vectors, uint32_t *fours);
   void (*scores)(const epc_scores *scores);
   void (*mix)(const epc_mixture *mixture);
+  /// results[r][i] = sum over j of x[r, j] * halves[j, i], in the order of j.
+  void (*mix_halves)(const epc_halves *halves);
+  /// results[r][j] = sum over i of x[r, i] * halves[j, i].
+  void (*dot_halves)(const epc_halves *halves);
   /// Reals of bf16.
   void (*widen)(const uint16_t *x, size_t count, float *y);
   /// Weights that sum to 1, with one more logit that carries nothing; -infinity weighs 0.

@@ -13,6 +13,7 @@ typedef int32_t whole __attribute__((vector_size(64)));
 
 #define ALWAYS static inline __attribute__((always_inline))
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define IN_TURN _Pragma("clang loop unroll(disable)")
 
 /// Where a tile finds its rows, weights and sums.
 typedef struct {
@@ -216,6 +217,8 @@ static void expand_fp8(const uint8_t *group, size_t vectors, uint32_t *pairs) {
 
 #include "mixing.h"
 
+#include "halves.h"
+
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 const epc_kernels JOIN(epc_kernels_, LEVEL) = {
@@ -226,6 +229,8 @@ const epc_kernels JOIN(epc_kernels_, LEVEL) = {
     .expand_mxfp4 = expand_mxfp4,
     .scores = scores,
     .mix = mix,
+    .mix_halves = mix_halves,
+    .dot_halves = dot_halves,
     .widen = widen,
     .softmax = softmax,
     .weigh = weigh,
