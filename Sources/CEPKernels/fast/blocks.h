@@ -107,6 +107,11 @@ typedef struct {
   /// Unsigned bytes, four inputs of an output side by side, with rows in two signed digits; always
   /// with scales.
   void (*bytes)(const epc_block *block);
+  /// A group of a row of EPC_FORMAT_INT8, or of EPC_FORMAT_MXFP4 where it is EPC_MICRO_GROUP, as numbers of
+  /// 16 bits in digits of 256 and of 1 from -128 to 127: the high ones, the low ones, the row's scale and
+  /// its surplus. Weights are unsigned, more than what they stand for, so a sum of products is so many times
+  /// the sum of the numbers too large.
+  void (*split)(const float *x, size_t count, char *to);
   /// The elements of a group of EPC_FORMAT_FP8 as pairs of bf16, 2^-120 of what they stand for.
   void (*expand_fp8)(const uint8_t *group, size_t vectors, uint32_t *pairs);
   /// The elements of a group of EPC_FORMAT_MXFP4 as bytes: twice the value and 12.
@@ -204,9 +209,10 @@ size_t epc_panel_width(size_t out, size_t panel);
 size_t epc_prepared_bytes(epc_format format, size_t in);
 
 /// Rows of a matrix, ordered for kernels: blocks of up to EPC_ROWS rows as `epc_row_blocks` cuts
-/// them, and in a block input by input, but floats row by row. `row` is room for a row of padded inputs.
-void epc_prepare(epc_format format, const float *x, size_t x_stride, const int32_t *index,
-                 size_t in, size_t rows, size_t first_block, size_t end_block, float *row,
+/// them, and in a block input by input, but floats row by row and digits group by group. `row` is room for
+/// a row of padded inputs.
+void epc_prepare(const epc_kernels *kernels, epc_format format, const float *x, size_t x_stride,
+                 const int32_t *index, size_t in, size_t rows, size_t first_block, size_t end_block, float *row,
                  void *prepared);
 
 /// Adds the bias of a panel of matrix `matrix` and brings sums that lie elsewhere to the results `y` of

@@ -3,8 +3,6 @@
 // Sums over the elements of a vector run in 16 lanes by index and are then added up in halves, so they
 // do not depend on what is computed beside them.
 
-#include "formats.h"
-
 typedef float half_lanes __attribute__((vector_size(32)));
 typedef float quarter_lanes __attribute__((vector_size(16)));
 
