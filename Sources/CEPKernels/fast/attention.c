@@ -8,8 +8,10 @@
 enum {
   /// Queries of a task, so that keys read from the cache are used as often.
   QUERIES = 24,
-  /// Heads of a task for one row, so that there are tasks for all threads.
+  /// Heads of a task for one row, where there are few sequences, so that there are tasks for all threads.
   DECODE_HEADS = 8,
+  /// Outputs of a task that threads share a sequence's positions for.
+  COLUMNS = 64,
 };
 
 /// How a sequence is cut into tasks.
@@ -24,7 +26,7 @@ static cut cut_of(const epc_attention_job *job, const epc_span *span) {
   const size_t group = job->heads / job->key_heads;
   cut c;
   c.rows = least(span->rows, QUERIES);
-  c.heads = least(group, c.rows == 1 ? DECODE_HEADS : QUERIES / c.rows);
+  c.heads = least(group, c.rows == 1 ? job->decode_heads : QUERIES / c.rows);
   // A group is cut into equal parts.
   c.head_blocks = (group + c.heads - 1) / c.heads;
   c.row_blocks = (span->rows + c.rows - 1) / c.rows;
@@ -105,11 +107,33 @@ static stretch next_stretch(const epc_attention_job *job, size_t *next, size_t *
   return s;
 }
 
+/// Multiplies rows with `count` rows of a head's part of `up`, from row `first` on.
+static void multiply_halves(const epc_attention_job *job, void (*multiply)(const epc_halves *), size_t head,
+                            size_t first, const float *x, size_t rows, size_t width, size_t count,
+                            float *const *results, float *room) {
+  const size_t rank = job->sizes[0];
+  const size_t all = job->nope + job->up_value_size;
+  const uint16_t *halves = job->up.halves + (head * all + first) * rank;
+  const epc_halves product = {
+      .rows = rows,
+      .count = count,
+      .size = rank,
+      .x = x,
+      .x_stride = job->heads * width,
+      .halves = halves,
+      // The same rows of the next head, if there is one.
+      .next = head + 1 < job->heads ? halves + all * rank : halves,
+      .room = room,
+      .results = results,
+  };
+  multiply(&product);
+}
+
 /// Absorbs the queries of a head, all of them together, so that what makes keys is read once.
 static void absorb(void *context, size_t head, size_t worker) {
   const epc_attention_job *job = context;
   const size_t rank = job->sizes[0];
-  const float *up = epc_up_rows(job, head, 0, job->nope, epc_pool_scratch(job->pool, worker, 0));
+  const float *up = job->up.reals == NULL ? NULL : epc_up_rows(job, head, 0, job->nope, NULL);
   size_t next = 0;
   size_t row = 0;
   while (next < job->count) {
@@ -120,11 +144,17 @@ static void absorb(void *context, size_t head, size_t worker) {
       for (size_t i = 0; i < rows; i++) {
         results[i] = job->absorbed + ((s.first + first + i) * job->heads + head) * rank;
       }
+      const float *x = s.span->query + (first * job->heads + head) * job->nope;
+      if (up == NULL) {
+        multiply_halves(job, job->kernels->mix_halves, head, 0, x, rows, job->nope, job->nope, results,
+                        epc_pool_scratch(job->pool, worker, 0));
+        continue;
+      }
       const epc_mixture m = {
           .rows = rows,
           .count = job->nope,
           .size = rank,
-          .weights = s.span->query + (first * job->heads + head) * job->nope,
+          .weights = x,
           .weight_stride = job->heads * job->nope,
           .values = up,
           .value_stride = rank,
@@ -139,17 +169,25 @@ static void absorb(void *context, size_t head, size_t worker) {
 static void make_values(void *context, size_t head, size_t worker) {
   const epc_attention_job *job = context;
   const size_t rank = job->sizes[0];
-  const float *up = epc_up_rows(job, head, job->nope, job->up_value_size,
-                                epc_pool_scratch(job->pool, worker, 0));
+  const float *up =
+      job->up.reals == NULL ? NULL : epc_up_rows(job, head, job->nope, job->up_value_size, NULL);
   size_t next = 0;
   size_t row = 0;
   while (next < job->count) {
     const stretch s = next_stretch(job, &next, &row);
     for (size_t first = 0; first < s.rows; first += QUERIES) {
       const float *queries[QUERIES];
+      float *results[QUERIES];
       const size_t rows = least(s.rows - first, QUERIES);
+      float *y = s.span->y + (first * job->heads + head) * job->up_value_size;
       for (size_t i = 0; i < rows; i++) {
         queries[i] = job->mixed + ((s.first + first + i) * job->heads + head) * rank;
+        results[i] = y + i * job->heads * job->up_value_size;
+      }
+      if (up == NULL) {
+        multiply_halves(job, job->kernels->dot_halves, head, job->nope, queries[0], rows, rank,
+                        job->up_value_size, results, epc_pool_scratch(job->pool, worker, 0));
+        continue;
       }
       const epc_scores values = {
           .rows = rows,
@@ -160,12 +198,91 @@ static void make_values(void *context, size_t head, size_t worker) {
           .from = 0,
           .to = job->up_value_size,
           .scale = 1,
-          .scores = s.span->y + (first * job->heads + head) * job->up_value_size,
+          .scores = y,
           .stride = job->heads * job->up_value_size,
       };
       job->kernels->scores(&values);
     }
   }
+}
+
+/// Queries of one sequence that read the same keys.
+typedef struct {
+  const epc_span *span;
+  size_t key_head;
+  /// The positions that any of them sees.
+  size_t from, to;
+  size_t count;
+  size_t rows[QUERIES], heads[QUERIES];
+  const float *parts[2][QUERIES];
+  float *results[QUERIES];
+} queries;
+
+/// Those of a task of a sequence, whose first row is row `row_before` of the step.
+static void find_queries(const epc_attention_job *job, const epc_span *span, size_t row_before, size_t index,
+                         queries *q) {
+  const cut c = cut_of(job, span);
+  const size_t group = job->heads / job->key_heads;
+  const size_t row_block = index / (job->key_heads * c.head_blocks);
+  const size_t head_block = index % c.head_blocks;
+  const size_t first_row = span->rows * row_block / c.row_blocks;
+  const size_t end_row = span->rows * (row_block + 1) / c.row_blocks;
+  q->span = span;
+  q->key_head = index / c.head_blocks % job->key_heads;
+  q->from = epc_first_seen(job, span->first_position + first_row);
+  q->to = span->first_position + end_row;
+  q->count = 0;
+  const size_t first_head = q->key_head * group + group * head_block / c.head_blocks;
+  const size_t end_head = q->key_head * group + group * (head_block + 1) / c.head_blocks;
+  for (size_t h = first_head; h < end_head; h++) {
+    for (size_t r = first_row; r < end_row; r++) {
+      const size_t i = q->count++;
+      const size_t place = r * job->heads + h;
+      const size_t latent = (row_before * job->heads + place) * job->sizes[0];
+      q->rows[i] = r;
+      q->heads[i] = h;
+      q->parts[0][i] = job->is_latent ? job->absorbed + latent : span->query + place * job->sizes[0];
+      q->parts[1][i] = job->is_latent ? span->query_rope + place * job->sizes[1] : NULL;
+      q->results[i] = job->is_latent ? job->mixed + latent : span->y + place * job->value_size;
+    }
+  }
+}
+
+/// The scores of the positions `from` up to `to`; a query's are `q->to - q->from` from those of the next.
+static void score(const epc_attention_job *job, const queries *q, size_t from, size_t to, float *scores) {
+  const epc_scores s = {
+      .rows = q->count,
+      .queries = {q->parts[0], q->parts[1]},
+      .keys = {q->span->keys + q->key_head * job->sizes[0], q->span->others},
+      .key_strides = {job->key_heads * job->sizes[0], job->sizes[1]},
+      .sizes = {job->sizes[0], job->sizes[1]},
+      .from = from,
+      .to = to,
+      .scale = (float)job->scale,
+      .scores = scores + (from - q->from),
+      .stride = q->to - q->from,
+  };
+  job->kernels->scores(&s);
+}
+
+/// The elements `from` up to `to` of what is read.
+static void mix(const epc_attention_job *job, const queries *q, const float *weights, size_t from, size_t to) {
+  const size_t size = job->is_latent ? job->sizes[0] : job->value_size;
+  const float *values = job->is_latent ? q->span->keys : q->span->others + q->key_head * size;
+  const size_t stride = job->is_latent ? size : job->key_heads * size;
+  float *results[QUERIES];
+  for (size_t i = 0; i < q->count; i++) results[i] = q->results[i] + from;
+  const epc_mixture m = {
+      .rows = q->count,
+      .count = q->to - q->from,
+      .size = to - from,
+      .weights = weights,
+      .weight_stride = q->to - q->from,
+      .values = values + q->from * stride + from,
+      .value_stride = stride,
+      .results = results,
+  };
+  job->kernels->mix(&m);
 }
 
 static void attend(void *context, size_t index, size_t worker) {
@@ -176,74 +293,80 @@ static void attend(void *context, size_t index, size_t worker) {
     index -= tasks_of(job, span);
     row_before += (span++)->rows;
   }
+  float *room = epc_pool_scratch(job->pool, worker, 0);
   if (epc_is_blocked(job, span)) {
-    epc_attend_blocked(job, span, index, epc_pool_scratch(job->pool, worker, 0));
+    epc_attend_blocked(job, span, index, room);
     return;
   }
-  const cut c = cut_of(job, span);
-  const size_t group = job->heads / job->key_heads;
-  const size_t row_block = index / (job->key_heads * c.head_blocks);
-  const size_t key_head = index / c.head_blocks % job->key_heads;
-  const size_t head_block = index % c.head_blocks;
-  const size_t first_row = span->rows * row_block / c.row_blocks;
-  const size_t end_row = span->rows * (row_block + 1) / c.row_blocks;
-  const size_t first_head = key_head * group + group * head_block / c.head_blocks;
-  const size_t end_head = key_head * group + group * (head_block + 1) / c.head_blocks;
-  size_t rows[QUERIES];
-  size_t heads[QUERIES];
-  size_t count = 0;
-  for (size_t h = first_head; h < end_head; h++) {
-    for (size_t r = first_row; r < end_row; r++) {
-      rows[count] = r;
-      heads[count++] = h;
-    }
+  queries q;
+  find_queries(job, span, row_before, index, &q);
+  const size_t count = q.to - q.from;
+  uint8_t *marks = (uint8_t *)(room + QUERIES * q.to);
+  score(job, &q, q.from, q.to, room);
+  for (size_t i = 0; i < q.count; i++) {
+    weigh(job, span, q.rows[i], q.heads[i], q.from, q.to, room + i * count, marks);
   }
-  const size_t from = epc_first_seen(job, span->first_position + first_row);
-  const size_t to = span->first_position + end_row;
-  float *scores = epc_pool_scratch(job->pool, worker, 0);
-  uint8_t *marks = (uint8_t *)(scores + QUERIES * to);
-  const float *parts[2][QUERIES];
-  float *results[QUERIES];
-  for (size_t i = 0; i < count; i++) {
-    const size_t place = rows[i] * job->heads + heads[i];
-    const size_t latent = (row_before * job->heads + place) * job->sizes[0];
-    parts[0][i] = job->is_latent ? job->absorbed + latent : span->query + place * job->sizes[0];
-    parts[1][i] = job->is_latent ? span->query_rope + place * job->sizes[1] : NULL;
-    results[i] = job->is_latent ? job->mixed + latent : span->y + place * job->value_size;
+  mix(job, &q, room, 0, job->is_latent ? job->sizes[0] : job->value_size);
+}
+
+// Few sequences of one row each, whose latents all heads share: threads share the positions, so that each
+// reads a part of them.
+
+/// The queries of a sequence, and its scores, which are all threads'.
+static float *find_shared(const epc_attention_job *job, size_t sequence, queries *q) {
+  find_queries(job, &job->spans[sequence], sequence, 0, q);
+  return (float *)epc_pool_scratch(job->pool, 0, 0) + sequence * job->shared_floats;
+}
+
+static void score_part(void *context, size_t index, size_t worker) {
+  (void)worker;
+  const epc_attention_job *job = context;
+  queries q;
+  float *scores = find_shared(job, index / job->shared_parts, &q);
+  const size_t part = index % job->shared_parts;
+  const size_t count = q.to - q.from;
+  score(job, &q, q.from + count * part / job->shared_parts,
+        q.from + count * (part + 1) / job->shared_parts, scores);
+}
+
+static void weigh_query(void *context, size_t index, size_t worker) {
+  (void)worker;
+  const epc_attention_job *job = context;
+  queries q;
+  float *scores = find_shared(job, index / job->heads, &q);
+  const size_t i = index % job->heads;
+  weigh(job, q.span, q.rows[i], q.heads[i], q.from, q.to, scores + i * (q.to - q.from), NULL);
+}
+
+static void mix_part(void *context, size_t index, size_t worker) {
+  (void)worker;
+  const epc_attention_job *job = context;
+  const size_t parts = (job->sizes[0] + COLUMNS - 1) / COLUMNS;
+  queries q;
+  const float *scores = find_shared(job, index / parts, &q);
+  const size_t from = index % parts * COLUMNS;
+  mix(job, &q, scores, from, least(from + COLUMNS, job->sizes[0]));
+}
+
+/// Decides how many heads a task has, and whether threads share positions.
+static void plan(epc_attention_job *job) {
+  const size_t enough = 2 * epc_pool_threads(job->pool);
+  const size_t blocks = (job->heads / job->key_heads + QUERIES - 1) / QUERIES * job->key_heads;
+  bool are_plain = job->is_latent && job->selected == 0 && job->heads <= QUERIES;
+  size_t end = 0;
+  for (size_t i = 0; i < job->count; i++) {
+    are_plain = are_plain && job->spans[i].rows == 1;
+    if (job->spans[i].first_position >= end) end = job->spans[i].first_position + 1;
   }
-  const epc_scores s = {
-      .rows = count,
-      .queries = {parts[0], parts[1]},
-      .keys = {span->keys + key_head * job->sizes[0], span->others},
-      .key_strides = {job->key_heads * job->sizes[0], job->sizes[1]},
-      .sizes = {job->sizes[0], job->sizes[1]},
-      .from = from,
-      .to = to,
-      .scale = (float)job->scale,
-      .scores = scores,
-      .stride = to - from,
-  };
-  job->kernels->scores(&s);
-  for (size_t i = 0; i < count; i++) {
-    weigh(job, span, rows[i], heads[i], from, to, scores + i * (to - from), marks);
-  }
-  const float *values = job->is_latent ? span->keys : span->others + key_head * job->value_size;
-  const size_t stride = job->is_latent ? job->sizes[0] : job->key_heads * job->value_size;
-  const epc_mixture m = {
-      .rows = count,
-      .count = to - from,
-      .size = job->is_latent ? job->sizes[0] : job->value_size,
-      .weights = scores,
-      .weight_stride = to - from,
-      .values = values + from * stride,
-      .value_stride = stride,
-      .results = results,
-  };
-  job->kernels->mix(&m);
+  job->shared_parts = are_plain && job->count < enough ? enough : 0;
+  job->shared_floats = job->heads * end;
+  job->decode_heads =
+      job->shared_parts > 0 || job->count * blocks >= enough ? QUERIES : DECODE_HEADS;
 }
 
 static bool run(epc_attention_job *job) {
-  size_t bytes = 0;
+  plan(job);
+  size_t bytes = job->shared_parts > 0 ? job->count * job->shared_floats * sizeof(float) : 0;
   size_t tasks = 0;
   bool is_absorbed = false;
   for (size_t i = 0; i < job->count; i++) {
@@ -256,15 +379,20 @@ static bool run(epc_attention_job *job) {
     tasks += tasks_of(job, span);
   }
   if (is_absorbed) {
-    const size_t rows = job->nope > job->up_value_size ? job->nope : job->up_value_size;
-    const size_t needed = rows * job->sizes[0] * sizeof(float);
+    const size_t needed = 4 * job->sizes[0] * sizeof(float);
     if (needed > bytes) bytes = needed;
   }
   for (size_t w = 0; w < epc_pool_threads(job->pool); w++) {
     if (epc_pool_scratch(job->pool, w, bytes) == NULL) return false;
   }
   if (is_absorbed) epc_pool_run(job->pool, job->heads, absorb, job);
-  epc_pool_run(job->pool, tasks, attend, job);
+  if (job->shared_parts > 0) {
+    epc_pool_run(job->pool, job->count * job->shared_parts, score_part, job);
+    epc_pool_run(job->pool, job->count * job->heads, weigh_query, job);
+    epc_pool_run(job->pool, job->count * ((job->sizes[0] + COLUMNS - 1) / COLUMNS), mix_part, job);
+  } else {
+    epc_pool_run(job->pool, tasks, attend, job);
+  }
   if (is_absorbed) epc_pool_run(job->pool, job->heads, make_values, job);
   return true;
 }

@@ -25,6 +25,10 @@ typedef struct {
   /// Absorbed queries and what they read of the latents, `[row, head, rank]`, of the rows of all
   /// sequences; those in blocks leave theirs alone.
   float *absorbed, *mixed;
+  /// Heads of a task for one row.
+  size_t decode_heads;
+  /// Parts that threads share each sequence's positions in, 0 for none, and floats of its scores.
+  size_t shared_parts, shared_floats;
 } epc_attention_job;
 
 /// The first position that a row at `position` sees.

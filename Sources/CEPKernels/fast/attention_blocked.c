@@ -97,9 +97,10 @@ static void multiply(const epc_attention_job *job, const float *prepared, size_t
   }
 }
 
-static void prepare(const float *x, size_t stride, size_t in, size_t rows, float *row,
-                    float *prepared) {
-  epc_prepare(EPC_FORMAT_F32, x, stride, NULL, in, rows, 0, epc_row_blocks(rows), row, prepared);
+static void prepare(const epc_attention_job *job, const float *x, size_t stride, size_t in, size_t rows,
+                    float *row, float *prepared) {
+  epc_prepare(job->kernels, EPC_FORMAT_F32, x, stride, NULL, in, rows, 0, epc_row_blocks(rows), row,
+              prepared);
 }
 
 /// Rows of `[out, in]` as weights: panels of inputs by up to 64 outputs, padded with zeros.
@@ -143,7 +144,7 @@ static void lay_keys(const epc_attention_job *job, const epc_span *span, size_t 
   }
   const size_t rank = job->sizes[0];
   const size_t nope = job->nope;
-  prepare(span->keys + from * rank, rank, rank, count, r->row, r->latents);
+  prepare(job, span->keys + from * rank, rank, rank, count, r->row, r->latents);
   multiply(job, r->latents, count, rank, r->up_keys, rank, padded(nope), padded(nope), r->made,
            padded(nope), true);
   for (size_t first = 0; first < padded(value_size); first += EPC_PANEL) {
@@ -178,7 +179,7 @@ static void lay_queries(const epc_attention_job *job, const epc_span *span, size
       plain[i * size + k] = span->query_rope[place * job->sizes[1] + k - own] * scale;
     }
   }
-  prepare(plain, size, size, rows, r->row, r->queries);
+  prepare(job, plain, size, size, rows, r->row, r->queries);
 }
 
 /// Brings a few rows up to date with the keys of a block.
@@ -207,7 +208,7 @@ static void attend_block(const epc_attention_job *job, const epc_span *span, siz
     float *sums = r->sums + row * width;
     for (size_t k = 0; k < width && factor != 1; k++) sums[k] *= factor;
   }
-  prepare(r->scores, KEYS, count, rows, r->row, r->weights);
+  prepare(job, r->scores, KEYS, count, rows, r->row, r->weights);
   multiply(job, r->weights, rows, count, r->values, KEYS, width, width, r->sums + first * width,
            width, false);
 }

@@ -78,6 +78,19 @@ typedef struct {
   float *const *results;
 } epc_mixture;
 
+/// A few rows of reals and `count` rows of `size` bf16, one after the other.
+typedef struct {
+  size_t rows, count, size;
+  const float *x;
+  size_t x_stride;
+  const uint16_t *halves;
+  /// What is read next.
+  const uint16_t *next;
+  /// Room for four rows of `size`.
+  float *room;
+  float *const *results;
+} epc_halves;
+
 /// One token for one head of linear attention; `decay` holds factors, or is null.
 typedef struct {
   size_t key_size, value_size, decay_size;
@@ -94,12 +107,21 @@ typedef struct {
   /// Unsigned bytes, four inputs of an output side by side, with rows in two signed digits; always
   /// with scales.
   void (*bytes)(const epc_block *block);
+  /// A group of a row of EPC_FORMAT_INT8, or of EPC_FORMAT_MXFP4 where it is EPC_MICRO_GROUP, as numbers of
+  /// 16 bits in digits of 256 and of 1 from -128 to 127: the high ones, the low ones, the row's scale and
+  /// its surplus. Weights are unsigned, more than what they stand for, so a sum of products is so many times
+  /// the sum of the numbers too large.
+  void (*split)(const float *x, size_t count, char *to);
   /// The elements of a group of EPC_FORMAT_FP8 as pairs of bf16, 2^-120 of what they stand for.
   void (*expand_fp8)(const uint8_t *group, size_t vectors, uint32_t *pairs);
   /// The elements of a group of EPC_FORMAT_MXFP4 as bytes: twice the value and 12.
   void (*expand_mxfp4)(const uint8_t *group, size_t vectors, uint32_t *fours);
   void (*scores)(const epc_scores *scores);
   void (*mix)(const epc_mixture *mixture);
+  /// results[r][i] = sum over j of x[r, j] * halves[j, i], in the order of j.
+  void (*mix_halves)(const epc_halves *halves);
+  /// results[r][j] = sum over i of x[r, i] * halves[j, i].
+  void (*dot_halves)(const epc_halves *halves);
   /// Reals of bf16.
   void (*widen)(const uint16_t *x, size_t count, float *y);
   /// Weights that sum to 1, with one more logit that carries nothing; -infinity weighs 0.
@@ -187,9 +209,10 @@ size_t epc_panel_width(size_t out, size_t panel);
 size_t epc_prepared_bytes(epc_format format, size_t in);
 
 /// Rows of a matrix, ordered for kernels: blocks of up to EPC_ROWS rows as `epc_row_blocks` cuts
-/// them, and in a block input by input, but floats row by row. `row` is room for a row of padded inputs.
-void epc_prepare(epc_format format, const float *x, size_t x_stride, const int32_t *index,
-                 size_t in, size_t rows, size_t first_block, size_t end_block, float *row,
+/// them, and in a block input by input, but floats row by row and digits group by group. `row` is room for
+/// a row of padded inputs.
+void epc_prepare(const epc_kernels *kernels, epc_format format, const float *x, size_t x_stride,
+                 const int32_t *index, size_t in, size_t rows, size_t first_block, size_t end_block, float *row,
                  void *prepared);
 
 /// Adds the bias of a panel of matrix `matrix` and brings sums that lie elsewhere to the results `y` of

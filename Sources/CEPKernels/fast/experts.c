@@ -81,7 +81,7 @@ static void prepare(const epc_product *product, const float *x, const int32_t *s
       }
       from = room->gathered - (ptrdiff_t)(first * in);
     }
-    epc_prepare(product->format, from, in, NULL, in, rows, b, b + 1, room->row, prepared);
+    epc_prepare(product->kernels, product->format, from, in, NULL, in, rows, b, b + 1, room->row, prepared);
   }
 }
 

@@ -118,7 +118,7 @@ static void prepare(void *context, size_t index, size_t worker) {
                         rows * first / blocks, rows * end / blocks,
                         prepared + start * run->row_bytes);
     } else if (first < end) {
-      epc_prepare(l->format, x + start * x_stride, x_stride, x_index, l->in, rows, first, end, row,
+      epc_prepare(run->product.kernels, l->format, x + start * x_stride, x_stride, x_index, l->in, rows, first, end, row,
                   prepared + start * run->row_bytes);
     }
     before += blocks;

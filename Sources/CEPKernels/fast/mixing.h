@@ -3,8 +3,6 @@
 // Sums over the elements of a vector run in 16 lanes by index and are then added up in halves, so they
 // do not depend on what is computed beside them.
 
-#include "formats.h"
-
 typedef float half_lanes __attribute__((vector_size(32)));
 typedef float quarter_lanes __attribute__((vector_size(16)));
 
@@ -71,6 +69,9 @@ ALWAYS void sums_of_lanes(const lanes x[16], lanes *sums) {
   *sums = even + odd;
 }
 
+/// Keys that all queries meet before the next, which are asked for meanwhile.
+enum { SCORED_KEYS = 32 };
+
 /// Dot products of a few queries with a few keys, at most 16 of them, over two parts of each.
 ALWAYS void scores_of(int rows, int keys, const epc_scores *s, size_t first, size_t from) {
   lanes sums[16];
@@ -89,48 +90,47 @@ ALWAYS void scores_of(int rows, int keys, const epc_scores *s, size_t first, siz
       UNROLL for (int j = 0; j < keys; j++) {
         const float *at = key + (size_t)j * stride + i;
         const lanes k = *(const lanes_in_memory *)at;
-        __builtin_prefetch(at + (size_t)keys * stride);
+        if (first == 0) __builtin_prefetch(at + SCORED_KEYS * stride, 0, 3);
         UNROLL for (int r = 0; r < rows; r++) sums[r * keys + j] += q[r] * k;
       }
     }
-    for (; i < n; i++) {
-      UNROLL for (int j = 0; j < keys; j++) {
-        UNROLL for (int r = 0; r < rows; r++) {
-          rest[r * keys + j] += s->queries[part][first + (size_t)r][i] * key[(size_t)j * stride + i];
-        }
-      }
+    // Kept in memory: registers are for the sums above.
+    IN_TURN for (int k = 0; i < n && k < rows * keys; k++) {
+      const float *query = s->queries[part][first + (size_t)(k / keys)];
+      for (size_t e = i; e < n; e++) rest[k] += query[e] * key[(size_t)(k % keys) * stride + e];
     }
   }
-  lanes all;
+  lanes all = {0};
   if (rows * keys > 4) {
     sums_of_lanes(sums, &all);
   } else {
     UNROLL for (int k = 0; k < rows * keys; k++) all[k] = sum_of_lanes(&sums[k]);
   }
+  all = s->scale * (all + *(const lanes_in_memory *)rest);
   UNROLL for (int r = 0; r < rows; r++) {
     float *scores = s->scores + (first + (size_t)r) * s->stride + from - s->from;
-    UNROLL for (int j = 0; j < keys; j++) {
-      scores[j] = s->scale * (all[r * keys + j] + rest[r * keys + j]);
-    }
+    UNROLL for (int j = 0; j < keys; j++) scores[j] = all[r * keys + j];
   }
 }
 
 /// The same with all keys of a range: as many at a time as registers hold sums for.
-ALWAYS void scores_of_rows(int rows, const epc_scores *s, size_t first) {
+ALWAYS void scores_of_rows(int rows, const epc_scores *s, size_t first, size_t j, size_t to) {
   const int keys = TILE_VECTORS == 4 ? rows == 1 ? 16 : rows == 2 ? 8 : 4 : 1;
-  size_t j = s->from;
-  for (; j + (size_t)keys <= s->to; j += (size_t)keys) scores_of(rows, keys, s, first, j);
-  for (; j < s->to; j++) scores_of(rows, 1, s, first, j);
+  for (; j + (size_t)keys <= to; j += (size_t)keys) scores_of(rows, keys, s, first, j);
+  for (; j < to; j++) scores_of(rows, 1, s, first, j);
 }
 
 static void scores(const epc_scores *s) {
-  size_t r = 0;
-  for (; r + 4 <= s->rows; r += 4) scores_of_rows(4, s, r);
-  switch (s->rows - r) {
-    case 1: scores_of_rows(1, s, r); break;
-    case 2: scores_of_rows(2, s, r); break;
-    case 3: scores_of_rows(3, s, r); break;
-    default: break;
+  for (size_t from = s->from; from < s->to; from += SCORED_KEYS) {
+    const size_t to = s->to - from < SCORED_KEYS ? s->to : from + SCORED_KEYS;
+    size_t r = 0;
+    for (; r + 4 <= s->rows; r += 4) scores_of_rows(4, s, r, from, to);
+    switch (s->rows - r) {
+      case 1: scores_of_rows(1, s, r, from, to); break;
+      case 2: scores_of_rows(2, s, r, from, to); break;
+      case 3: scores_of_rows(3, s, r, from, to); break;
+      default: break;
+    }
   }
 }
 
@@ -207,9 +207,22 @@ static void widen(const uint16_t *x, size_t count, float *y) {
   }
 }
 
+/// The largest of some numbers and one more.
+ALWAYS float largest(const float *x, size_t count, float most) {
+  lanes all = (lanes){0} + most;
+  size_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    const lanes now = *(const lanes_in_memory *)(x + i);
+    const whole is_more = now > all;
+    all = (lanes)(((whole)now & is_more) | ((whole)all & ~is_more));
+  }
+  for (int k = 0; k < 16; k++) most = all[k] > most ? all[k] : most;
+  for (; i < count; i++) most = x[i] > most ? x[i] : most;
+  return most;
+}
+
 static void softmax(float *x, size_t count, const float *sink) {
-  float most = sink != NULL ? *sink : -__builtin_inff();
-  for (size_t i = 0; i < count; i++) most = x[i] > most ? x[i] : most;
+  float most = largest(x, count, sink != NULL ? *sink : -__builtin_inff());
   if (most == -__builtin_inff()) most = 0;
   lanes sums = {0};
   for (size_t i = 0; i < count; i += 16) {
@@ -237,8 +250,7 @@ static void softmax(float *x, size_t count, const float *sink) {
 }
 
 static float weigh(float *x, size_t count, float *most, float *sum) {
-  float now = *most;
-  for (size_t i = 0; i < count; i++) now = x[i] > now ? x[i] : now;
+  const float now = largest(x, count, *most);
   lanes sums = {0};
   for (size_t i = 0; i < count; i += 16) {
     const size_t left = count - i < 16 ? count - i : 16;

@@ -1,5 +1,4 @@
 // Rows as kernels want them.
-#include <math.h>
 #include <string.h>
 
 #include "blocks.h"
@@ -26,44 +25,9 @@ size_t epc_prepared_bytes(epc_format format, size_t in) {
   return 0;
 }
 
-/// One group of a row as numbers of 16 bits, each in digits of 256 and of 1 from -128 to 127.
-///
-/// Weights are unsigned, `bias` more than what they stand for, so a sum of products is so many times
-/// the sum of the numbers too large: the surplus. `order` says where in eight inputs those of two words
-/// are.
-static void split_group(const float *x, size_t count, int32_t bias, const uint8_t order[8],
-                        size_t rows, uint32_t *high) {
-  float most = 0;
-  bool is_finite = true;
-  for (size_t i = 0; i < count; i++) {
-    most = fmaxf(most, fabsf(x[i]));
-    is_finite = is_finite && isfinite(x[i]);
-  }
-  // Numbers too small for a scale count as zero; what is not finite makes the scale a NaN.
-  const float unit = most / 32639;
-  const float inverse = is_finite && isfinite(1 / unit) ? 1 / unit : 0;
-  uint32_t *low = high + count / 4 * rows;
-  int32_t sum = 0;
-  for (size_t i = 0; i < count; i += 4) {
-    uint32_t h = 0;
-    uint32_t l = 0;
-    for (size_t j = 0; j < 4; j++) {
-      const int32_t number = (int32_t)rintf(x[i / 8 * 8 + order[i % 8 + j]] * inverse);
-      const int32_t digit = (int32_t)(int8_t)(uint8_t)(number & 0xff);
-      h |= (uint32_t)(uint8_t)((number - digit) / 256) << (8 * j);
-      l |= (uint32_t)(uint8_t)digit << (8 * j);
-      sum += number;
-    }
-    high[i / 4 * rows] = h;
-    low[i / 4 * rows] = l;
-  }
-  low[count / 4 * rows] = epc_bits_of(is_finite ? unit : NAN);
-  low[count / 4 * rows + rows] = (uint32_t)(bias * sum);
-}
-
 /// Row r of a block of `rows`, from a row of reals.
-static void prepare_row(epc_format format, const float *x, size_t padded, size_t rows, size_t r,
-                        char *block) {
+static void prepare_row(const epc_kernels *kernels, epc_format format, const float *x, size_t padded,
+                        size_t rows, size_t r, char *block) {
   if (format == EPC_FORMAT_F32) {
     memcpy((float *)block + r * padded, x, padded * sizeof(float));
   } else if (format == EPC_FORMAT_BF16 || format == EPC_FORMAT_FP8) {
@@ -75,19 +39,16 @@ static void prepare_row(epc_format format, const float *x, size_t padded, size_t
     }
   } else {
     const size_t count = epc_scaled_inputs(format);
-    static const uint8_t orders[2][8] = {{0, 1, 2, 3, 4, 5, 6, 7}, {0, 4, 1, 5, 2, 6, 3, 7}};
-    const bool is_mxfp4 = format == EPC_FORMAT_MXFP4;
-    uint32_t *to = (uint32_t *)block + r;
+    const size_t bytes = 2 * count + 8;
     for (size_t k = 0; k < padded; k += count) {
-      split_group(x + k, count, is_mxfp4 ? 12 : 128, orders[is_mxfp4], rows, to);
-      to += (count / 2 + 2) * rows;
+      kernels->split(x + k, count, block + (k / count * rows + r) * bytes);
     }
   }
 }
 
-void epc_prepare(epc_format format, const float *x, size_t x_stride, const int32_t *index,
-                 size_t in, size_t rows, size_t first_block, size_t end_block, float *row,
-                 void *prepared) {
+void epc_prepare(const epc_kernels *kernels, epc_format format, const float *x, size_t x_stride,
+                 const int32_t *index, size_t in, size_t rows, size_t first_block,
+                 size_t end_block, float *row, void *prepared) {
   const size_t blocks = epc_row_blocks(rows);
   const size_t padded = epc_padded_inputs(format, in);
   const size_t row_bytes = epc_prepared_bytes(format, in);
@@ -101,7 +62,7 @@ void epc_prepare(epc_format format, const float *x, size_t x_stride, const int32
         memset(row + in, 0, (padded - in) * sizeof(float));
         from = row;
       }
-      prepare_row(format, from, padded, end - first, r - first,
+      prepare_row(kernels, format, from, padded, end - first, r - first,
                   (char *)prepared + first * row_bytes);
     }
   }

@@ -4,15 +4,18 @@
 #include <string.h>
 
 #include "blocks.h"
+#include "formats.h"
 
 typedef float lanes __attribute__((vector_size(64)));
 typedef float lanes_in_memory __attribute__((vector_size(64), aligned(4)));
 typedef uint32_t bits __attribute__((vector_size(64)));
 typedef uint32_t bits_in_memory __attribute__((vector_size(64), aligned(4)));
 typedef int32_t whole __attribute__((vector_size(64)));
+typedef int8_t signed_bytes __attribute__((vector_size(16)));
 
 #define ALWAYS static inline __attribute__((always_inline))
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define IN_TURN _Pragma("clang loop unroll(disable)")
 
 /// Where a tile finds its rows, weights and sums.
 typedef struct {
@@ -104,13 +107,48 @@ ALWAYS void tile_f32(int rows, int vectors, int lines, const tile *t) {
 #include "tiles_without_dot.h"
 #endif
 
-/// The rows of a group come as digits of 256 and of 1, four inputs a word, then for each row its scale
-/// and 128 times the sum of its numbers.
+/// See `split` of the kernels.
+static void split(const float *x, size_t count, char *to) {
+  // Bits of sizes are in the order of sizes, and what is not finite comes last.
+  bits most = {0};
+  for (size_t i = 0; i < count; i += 16) {
+    most = __builtin_elementwise_max(most, (bits)(*(const bits_in_memory *)(x + i) & 0x7fffffffu));
+  }
+  const uint32_t largest = __builtin_reduce_max(most);
+  const bool is_finite = largest < 0x7f800000u;
+  // Numbers too small for a scale count as zero; what is not finite makes the scale a NaN.
+  const float unit = epc_real_of(largest) / 32639;
+  const float inverse = is_finite && 1 / unit <= __FLT_MAX__ ? 1 / unit : 0;
+  const bool is_micro = count == EPC_MICRO_GROUP;
+  whole sums = {0};
+  for (size_t i = 0; i < count; i += 16) {
+    const lanes scaled = *(const lanes_in_memory *)(x + i) * inverse;
+    whole number = {0};
+    if (inverse != 0) number = __builtin_convertvector(__builtin_elementwise_rint(scaled), whole);
+    sums += number;
+    const whole digit = (number << 24) >> 24;
+    signed_bytes high = __builtin_convertvector((number - digit) >> 8, signed_bytes);
+    signed_bytes low = __builtin_convertvector(digit, signed_bytes);
+    if (is_micro) {
+      // Where numbers of EPC_FORMAT_MXFP4 are; see `epc_fp4_byte`.
+      high = __builtin_shufflevector(high, high, 0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+      low = __builtin_shufflevector(low, low, 0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+    }
+    memcpy(to + i, &high, sizeof(high));
+    memcpy(to + count + i, &low, sizeof(low));
+  }
+  const int32_t surplus = (is_micro ? 12 : 128) * __builtin_reduce_add(sums);
+  const float scale = is_finite ? unit : __builtin_nanf("");
+  memcpy(to + 2 * count, &scale, sizeof(scale));
+  memcpy(to + 2 * count + 4, &surplus, sizeof(surplus));
+}
+
+/// The rows of a group lie one after the other, each as `split` makes it.
 ALWAYS void tile_bytes(int rows, int vectors, int lines, const tile *t) {
   bits sums[2][EPC_ROWS * 4];
   memset(sums, 0, sizeof(sums));
   const uint32_t *x = (const uint32_t *)t->rows;
-  const size_t words = t->steps * (size_t)rows;
+  const size_t words = 2 * t->steps + 2;
 #ifdef HAS_DOT_PRODUCTS
   // Registers hold the sums of both digits.
   const bool is_once = rows <= 2;
@@ -124,17 +162,17 @@ ALWAYS void tile_bytes(int rows, int vectors, int lines, const tile *t) {
       if (is_once) sums[0][r * 4 + v] += sums[1][r * 4 + v];
     }
   }
-  if (!is_once) add_products(rows, vectors, 0, 1, t, x + words, words, sums);
-  const float *scales = (const float *)(x + 2 * words);
-  const uint32_t *surplus = x + 2 * words + rows;
+  if (!is_once) add_products(rows, vectors, 0, 1, t, x + t->steps, words, sums);
+  const float *scales = (const float *)x + 2 * t->steps;
+  const uint32_t *surplus = x + 2 * t->steps + 1;
   UNROLL for (int v = 0; v < vectors; v++) {
     const lanes scale = *(const lanes_in_memory *)(t->scales + 16 * v);
     UNROLL for (int r = 0; r < rows; r++) {
-      const whole sum = (whole)(sums[0][r * 4 + v] - surplus[r]);
+      const whole sum = (whole)(sums[0][r * 4 + v] - surplus[(size_t)r * words]);
       lanes_in_memory *at =
           (lanes_in_memory *)(t->sums + (size_t)r * t->sums_stride + 16 * v);
       const lanes old = t->is_first ? (lanes){0} : (lanes)*at;
-      *at = old + __builtin_convertvector(sum, lanes) * (scale * scales[r]);
+      *at = old + __builtin_convertvector(sum, lanes) * (scale * scales[(size_t)r * words]);
     }
   }
 }
@@ -216,16 +254,21 @@ static void expand_fp8(const uint8_t *group, size_t vectors, uint32_t *pairs) {
 
 #include "mixing.h"
 
+#include "halves.h"
+
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 const epc_kernels JOIN(epc_kernels_, LEVEL) = {
     .f32 = block_f32,
     .bf16 = block_bf16,
     .bytes = block_bytes,
+    .split = split,
     .expand_fp8 = expand_fp8,
     .expand_mxfp4 = expand_mxfp4,
     .scores = scores,
     .mix = mix,
+    .mix_halves = mix_halves,
+    .dot_halves = dot_halves,
     .widen = widen,
     .softmax = softmax,
     .weigh = weigh,

@@ -42,7 +42,7 @@ ALWAYS void tile_bf16(int rows, int vectors, int lines, const tile *t) {
   }
 }
 
-/// Adds the products of bytes and of one digit of the rows, or of both, which are `words` words apart.
+/// Adds the products of bytes and of one digit of the rows, or of both; a row is `words` words.
 ALWAYS void add_products(int rows, int vectors, int lines, int digits, const tile *t,
                          const uint32_t *x, size_t words, bits sums[][EPC_ROWS * 4]) {
   const uint32_t *w = (const uint32_t *)t->weights;
@@ -52,14 +52,14 @@ ALWAYS void add_products(int rows, int vectors, int lines, int digits, const til
     UNROLL for (int v = 0; v < vectors; v++) fours[v] = _mm512_loadu_si512(w + 16 * v);
     UNROLL for (int r = 0; r < rows; r++) {
       UNROLL for (int d = 0; d < digits; d++) {
-        const __m512i digit = _mm512_set1_epi32((int32_t)x[(size_t)d * words + (size_t)r]);
+        const __m512i digit = _mm512_set1_epi32((int32_t)x[(size_t)r * words + (size_t)d * t->steps]);
         UNROLL for (int v = 0; v < vectors; v++) {
           bits *sum = &sums[d][r * 4 + v];
           *sum = (bits)_mm512_dpbusd_epi32((__m512i)*sum, fours[v], digit);
         }
       }
     }
-    x += rows;
+    x++;
     w += t->stride;
   }
 }

@@ -41,7 +41,7 @@ ALWAYS void tile_bf16(int rows, int vectors, int lines, const tile *t) {
 /// Adds the products of bytes and of one digit of the rows; both at once are too many.
 ALWAYS void add_products(int rows, int vectors, int lines, int digits, const tile *t,
                          const uint32_t *x, size_t words, bits sums[][EPC_ROWS * 4]) {
-  (void)digits, (void)words;
+  (void)digits;
   const uint32_t *w = (const uint32_t *)t->weights;
   for (size_t k = 0; k < t->steps; k++) {
     prefetch(t, lines, k);
@@ -49,12 +49,12 @@ ALWAYS void add_products(int rows, int vectors, int lines, int digits, const til
       const bits four = *(const bits_in_memory *)(w + 16 * v);
       UNROLL for (int r = 0; r < rows; r++) {
         UNROLL for (int i = 0; i < 4; i++) {
-          const uint32_t digit = (uint32_t)(int32_t)(int8_t)(x[r] >> (8 * i));
+          const uint32_t digit = (uint32_t)(int32_t)(int8_t)(x[(size_t)r * words] >> (8 * i));
           sums[0][r * 4 + v] += ((four >> (8 * i)) & 0xff) * digit;
         }
       }
     }
-    x += rows;
+    x++;
     w += t->stride;
   }
 }

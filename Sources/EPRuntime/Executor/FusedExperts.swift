@@ -90,11 +90,6 @@ struct FusedExperts: Sendable {
 // Layers of experts as one operation. Those that are streamed are not: their products run on the experts
 // that are there, while others are read.
 extension RankExecutor {
-  /// The layer that an operation of a call is part of, from dispatch to combine.
-  func fusedExperts(_ operation: Int, of call: Call) -> FusedExperts? {
-    call.experts == nil ? variants[call.function].fused[operation] : nil
-  }
-
   /// Whether the rows of a layer stay on the rank and are gathered only when they are multiplied.
   func gathers(_ layer: FusedExperts, of call: Call) -> Bool {
     let function = variants[call.function].function.function

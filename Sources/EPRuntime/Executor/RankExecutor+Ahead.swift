@@ -20,8 +20,8 @@ extension RankExecutor {
       if issue.batch == waiting { return }
       select(issue.batch)
       let call = calls[issue.call]
-      let kernels = variants[call.function].kernels
-      guard kernels.indices.contains(issue.operation), kernels[issue.operation] != nil else {
+      guard call.kernels.indices.contains(issue.operation), call.kernels[issue.operation] != nil
+      else {
         return
       }
       if !hasEntered { enter(call) }

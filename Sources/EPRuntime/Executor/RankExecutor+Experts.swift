@@ -29,7 +29,8 @@ extension RankExecutor {
   /// Runs an operation on the rows of one slot after the other, as their experts arrive. Rows do not
   /// depend on each other, so the results are those of a run on all of them.
   func run(
-    _ kernel: D.Kernel, _ number: Int, of call: Call, _ bank: ExpertBank, _ parts: ExpertBank.Parts
+    _ kernel: any BoundKernel, _ number: Int, of call: Call, _ bank: ExpertBank,
+    _ parts: ExpertBank.Parts
   ) throws(ExecutionError) {
     guard let expertCache else { return }
     let ends = step.slotEnds.memory.integers
@@ -45,7 +46,7 @@ extension RankExecutor {
         step.slotEnds.memory.copy(
           from: ends.map { min(max($0 - Int32(rows.lowerBound), 0), Int32(rows.count)) })
         let arguments = arguments(of: call, number, from: rows.lowerBound)
-        do throws(BackendError) { try device.run(kernel, arguments, step) } catch {
+        do throws(BackendError) { try kernel.run(arguments, step) } catch {
           throw .backend(error)
         }
       }

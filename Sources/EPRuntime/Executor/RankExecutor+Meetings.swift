@@ -262,7 +262,7 @@ extension RankExecutor {
     note(routing.sent, ranks, width) { $0.dispatchBytes += $1 }
     let count = routing.sentChoices.count
     let isLocal = ranks.count == 1
-    if isLocal, let layer = fusedExperts(number, of: call), gathers(layer, of: call) {
+    if isLocal, let layer = call.fused[number], gathers(layer, of: call) {
       advance()
       return nil
     }
@@ -329,7 +329,7 @@ extension RankExecutor {
     traffic[call.layer, default: Traffic()] += counted
     if ranks.count == 1 {
       var returned = x
-      if let layer = fusedExperts(number, of: call), gathers(layer, of: call) {
+      if let layer = call.fused[number], gathers(layer, of: call) {
         returned = receiveScratch.take(bytes: 4 * count * width)
         try runGathered(layer, of: call, sources: routing.sentRows.memory, to: returned)
       }

@@ -12,39 +12,7 @@ public import EPPlan
 /// A step of several micro-batches is as many walks through the calls, each with an arena of its own.
 /// `issues` says which goes on when; the properties below are those of the one at hand.
 public final class RankExecutor<D: Device> {
-  /// A call with its operands found.
-  final class Call {
-    let function: Int
-    let layer: Int
-    /// Which MTP depth it is, or nil.
-    let draft: Int?
-    let slots: Routing.Slots?
-    let arguments: [OpArguments]
-    /// The routed experts, where they are streamed.
-    let experts: StreamedExperts?
-    /// What chooses them.
-    let router: RouterChain?
-
-    init(
-      _ call: RankProgram.Call, draft: Int?, slots: Routing.Slots?, arguments: [OpArguments],
-      experts: StreamedExperts?, router: RouterChain?
-    ) {
-      (function, layer, self.draft, self.slots) = (call.function, call.layer, draft, slots)
-      (self.arguments, self.experts, self.router) = (arguments, experts, router)
-    }
-  }
-
-  /// What must be done when the request that was handed out is complete.
-  enum Pending {
-    case nothing
-    case advance
-    case dispatchChoices(operation: Int)
-    case dispatchCounts(operation: Int)
-    case dispatchRows(operation: Int)
-    case combine(operation: Int)
-    case sum(Memory, blocks: Int, count: Int, result: Memory)
-    case interleave(Memory, parts: Int, count: Int, outer: Int, result: Memory)
-  }
+  typealias Call = RankCall
 
   /// The rank's program.
   public let program: RankProgram
@@ -83,7 +51,7 @@ public final class RankExecutor<D: Device> {
   var ahead = 0
   /// The place in `calls` of the call being run.
   var callIndex: Int { issues[issueIndex].call }
-  var pending = Pending.nothing
+  var pending = PendingWork.nothing
   var routings: [Reference: Routing] = [:]
   /// What members tell each other while a batch is being split over replicas.
   var choiceCounts: Routing.Counts?
@@ -162,16 +130,14 @@ public final class RankExecutor<D: Device> {
         call.weights.indices.map { places[WeightPlace(weight: $0, form: nil)]?.memory })
       let cacheBase = declarations.count
       declarations += variant.function.function.caches
-      let slots = call.placement.map { Routing.Slots($0) }
       let experts = RankExecutor.experts(call, variant, places, device: device, from: store)
-      let router = RouterChain(variant.function.function, variant.references)
       for (batch, arena) in arenas.enumerated() {
         calls[batch].append(
           Call(
-            call, draft: call.isDraft ? drafts : nil, slots: slots,
+            call, variant, device: device, draft: call.isDraft ? drafts : nil,
             arguments: RankExecutor.arguments(
               variant, call, weights: places, device: device, arena: arena,
-              cacheBase: cacheBase), experts: experts, router: router))
+              cacheBase: cacheBase), experts: experts))
       }
       if call.isDraft { drafts += 1 }
     }
@@ -390,14 +356,13 @@ public final class RankExecutor<D: Device> {
       select(issue.batch)
       let call = calls[issue.call]
       if !hasEntered { enter(call) }
-      let operations = variants[call.function].function.function.operations
-      guard issue.operation < operations.count else {
+      guard issue.operation < call.arguments.count else {
         // A function without operations hands on what it gets.
         issueIndex += 1
         leave(call)
         continue
       }
-      if let request = try run(operations[issue.operation], issue.operation, of: call) {
+      if let request = try run(issue.operation, of: call) {
         return request
       }
     }
@@ -490,13 +455,13 @@ public final class RankExecutor<D: Device> {
   /// Notes that an operation of the selected micro-batch has run.
   func end(_ issue: Issue) {
     let call = calls[issue.call]
-    let operations = variants[call.function].function.function.operations
     if let observer {
       let number = issue.operation
+      let operations = variants[call.function].function.function.operations
       observer(observation(call, number, operations[number].results.map { ("", $0) }))
     }
     issued += 1
-    if issued == operations.count { leave(call) }
+    if issued == call.arguments.count { leave(call) }
   }
 
   private func observation(
@@ -519,26 +484,26 @@ public final class RankExecutor<D: Device> {
   /// The call being run.
   var call: Call { calls[issues[issueIndex].call] }
 
-  private func run(
-    _ operation: Operation, _ number: Int, of call: Call
-  ) throws(ExecutionError) -> Request? {
+  private func run(_ number: Int, of call: Call) throws(ExecutionError) -> Request? {
     if try runKernel(number, of: call) {
       advance()
       return nil
     }
+    let operation = variants[call.function].function.function.operations[number]
     return try meet(operation, number, call.arguments[number])
   }
 
   /// Runs an operation of the selected micro-batch; false where ranks meet in it.
   func runKernel(_ number: Int, of call: Call) throws(ExecutionError) -> Bool {
-    let kernels = variants[call.function].kernels
-    guard kernels.indices.contains(number), let kernel = kernels[number] else { return false }
-    if let layer = fusedExperts(number, of: call) {
+    guard call.kernels.indices.contains(number), let kernel = call.kernels[number] else {
+      return false
+    }
+    if let layer = call.fused[number] {
       try runPart(number, layer, of: call)
     } else if let experts = call.experts, let parts = experts.parts[number] {
       try run(kernel, number, of: call, experts.bank, parts)
     } else {
-      do { try device.run(kernel, call.arguments[number], step) } catch { throw .backend(error) }
+      do { try kernel.run(call.arguments[number], step) } catch { throw .backend(error) }
     }
     return true
   }

@@ -100,6 +100,7 @@ struct Routing {
     var counts = Array(repeating: Int32(0), count: members * slots.perRank)
     for slot in chosen where slot >= 0 { counts[slot] += 1 }
     var next: [Int] = []
+    next.reserveCapacity(counts.count)
     var total = 0
     for count in counts {
       next.append(total)
@@ -127,6 +128,16 @@ struct Routing {
   mutating func orderReceived(members: Int, slots: Int) -> [Int32] {
     func count(_ member: Int, _ slot: Int) -> Int {
       Int(unsafe receivedCounts.memory.indices[member * slots + slot])
+    }
+    if members == 1 {
+      // What stays on the rank is in that order already.
+      var total: Int32 = 0
+      let ends = (0..<slots).map { slot in
+        total += unsafe receivedCounts.memory.indices[slot]
+        return total
+      }
+      received = [Int(total)]
+      return ends
     }
     var starts = Array(repeating: Array(repeating: 0, count: slots), count: members)
     var ends: [Int32] = []
