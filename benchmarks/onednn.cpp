@@ -19,7 +19,7 @@ static double measure(const engine &cpu, stream &queue, memory::data_type type, 
   const matmul::primitive_desc description(matmul::desc(x, any, y), cpu);
   const matmul product(description);
   const size_t bytes = description.weights_desc().get_size();
-  const size_t copies = std::max<size_t>((256u << 20) / bytes, 1);
+  const size_t copies = std::max<size_t>((512u << 20) / bytes, 1);
   memory x_memory(x, cpu), y_memory(y, cpu);
   std::vector<memory> weights;
   // Memory that nothing was written to would be one page for all.
