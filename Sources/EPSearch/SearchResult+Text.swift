@@ -53,7 +53,7 @@ extension SearchResult {
 
   /// Those of all rows.
   var intervals: [(lower: Double, upper: Double)] {
-    forEach(best.count) { interval(best[$0]) }
+    concurrentMap(best.count) { interval(best[$0]) }
   }
 
   /// The 90 % interval of tokens a second and device: that of the slower pool's step, both ways.

@@ -36,7 +36,7 @@ public struct SearchResult: Sendable {
   let threads: Int
 
   /// What some things come to that do not depend on each other, with all threads.
-  func forEach<Made: Sendable>(
+  func concurrentMap<Made: Sendable>(
     _ count: Int, _ make: @Sendable (Int) -> Made
   ) -> [Made] {
     let made = Mutex<[Made?]>(Array(repeating: nil, count: count))

@@ -46,7 +46,7 @@ extension SearchResult {
   /// What a row is sensitive to, and which of the rows is best then.
   public func sensitivities(ofRow row: Int) throws(Diagnostics) -> [Sensitivity] {
     let causes = Sensitivity.Cause.allCases
-    return try forEach(causes.count) { index in
+    return try concurrentMap(causes.count) { index in
       Result { () throws(Diagnostics) in try sensitivity(ofRow: row, to: causes[index]) }
     }.map { (made) throws(Diagnostics) in try made.get() }
   }

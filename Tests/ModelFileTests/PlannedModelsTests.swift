@@ -41,6 +41,9 @@ import Testing
       for function in pool.functions {
         let least = pool.leastArenaBytes(of: function)
         #expect(function.arenaBytes >= least, comment)
+        // What a search takes for enough (`PoolSketcher.mostArenaBytes`).
+        let most = pool.alignedBytes(of: function).reduce(0, +)
+        #expect(function.arenaBytes <= most, comment)
         #expect(
           Double(function.arenaBytes) <= 1.05 * Double(least),
           "\(comment): \(function.function.name) has \(function.arenaBytes) of \(least) bytes")
