@@ -116,9 +116,7 @@ extension FunctionSharder {
         if let bias { try split(bias, along: position) }
         layout.axis = axes[position].name
       } else {
-        // Ranks that hold parts of experts need all tokens anyhow: scores of all of them take no
-        // exchange of their own.
-        if source.weights[weight].role == .router && !mesh.holdsWholeExperts {
+        if source.weights[weight].role == .router && scoresAllTokens {
           x = try form(try valueIndex(operation, "x"), .replicated)
         }
         try split(weight, along: nil)
