@@ -125,6 +125,8 @@ struct ExecCommand: ParsableCommand {
         return
       }
       try simulation.check(withTensorsOn: backend ?? "cpu")
+      if !check { try GivenFlags.refuse(["bound"], "is of '--check', which is not given") }
+      if let output { try Terminal.requireFolder(of: output) }
       let backend = try BackendChoice(
         named: backend ?? "cpu", cpu: cpu, seconds: backendTimeout)
       if kernels != nil {
