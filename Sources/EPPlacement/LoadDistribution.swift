@@ -34,8 +34,7 @@ public enum LoadDistribution: Hashable, Sendable {
     guard layers > 0 && experts > 0 && tokens >= 0 && tokens <= 1e15 else {
       throw .shape("layers and experts must be positive, tokens not negative")
     }
-    let (all, overflow) = layers.multipliedReportingOverflow(by: experts)
-    guard !overflow && all <= 1 << 24 else {
+    guard layers <= (1 << 24) / experts else {
       throw .shape("\(layers) layers of \(experts) experts; at most 2^24 loads are drawn")
     }
     var random = SeededRandom(seed: seed)

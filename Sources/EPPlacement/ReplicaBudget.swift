@@ -48,11 +48,8 @@ public struct ReplicaBudget: Hashable, Sendable {
     loads: ExpertLoads, ranks: Int, expertBytes: Int, bytesPerRank: Int, tolerance: Double = 0.01,
     maxRows: Int = 16
   ) throws(PlacementError) {
-    guard (1...PlacementShape.most).contains(ranks) else {
-      throw .shape("\(ranks) ranks; there are from 1 to 2^20")
-    }
-    guard expertBytes > 0 && maxRows > 0 else {
-      throw .shape("bytes of an expert and rows must be positive")
+    guard (1...PlacementShape.most).contains(ranks) && expertBytes > 0 && maxRows > 0 else {
+      throw .shape("ranks are from 1 to 2^20, bytes of an expert and rows positive")
     }
     let experts = loads.experts
     let layerBytes = loads.rows.count * expertBytes

@@ -184,8 +184,10 @@ struct SimulationFlags: ParsableArguments {
   private func probes(_ plan: Plan) throws(Diagnostics) -> [Int] {
     let most = plan.pools.map(\.mesh.ranks).max() ?? 1
     guard let traceRanks else {
-      let count = min(most, 8)
-      return (0..<count).map { $0 * (most - 1) / max(count - 1, 1) }
+      // Up to eight of each pool, whose ranks count from 0.
+      return Set(
+        plan.pools.flatMap { pool in (0..<8).map { $0 * (pool.mesh.ranks - 1) / 7 } }
+      ).sorted()
     }
     var ranks: [Int] = []
     for part in traceRanks.split(separator: ",") {
