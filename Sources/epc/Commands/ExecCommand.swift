@@ -119,17 +119,15 @@ struct ExecCommand: ParsableCommand {
         return
       }
       try simulation.check(withTensorsOn: backend ?? "cpu")
+      if !check { try GivenFlags.refuse(["bound"], "is of '--check', which is not given") }
+      if let output { try Terminal.requireFolder(of: output) }
       let backend = try BackendChoice(
         named: backend ?? "cpu", cpu: cpu, seconds: backendTimeout)
-      if kernels != nil {
-        switch backend {
-        case .cpu, .reference, .plugin, .mpi: break
-        case .simgpu:
-          throw Diagnostics(
-            "flag",
-            "'--backend simgpu' has the kernels of the cpu backend alone; give '--kernels' with "
-              + "'--backend cpu' or mpi")
-        }
+      if kernels != nil, case .simgpu = backend {
+        throw Diagnostics(
+          "flag",
+          "'--backend simgpu' has the kernels of the cpu backend alone; give '--kernels' with "
+            + "'--backend cpu' or mpi")
       }
       let kept = try keptData()
       let sampling = try self.sampling()
