@@ -53,7 +53,8 @@ let package = Package(
 
     // Programs: reading, verifying, printing and parsing them; the mesh.
     .target(name: "EPIR", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
-    .testTarget(name: "EPIRTests", dependencies: ["EPIR"], swiftSettings: strict),
+    .testTarget(
+      name: "EPIRTests", dependencies: ["EPIR", "EPModel", "EPJSON"], swiftSettings: strict),
 
     // The files under models/, compiled and run one by one.
     .testTarget(
@@ -113,15 +114,20 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "EPSearchTests",
-      dependencies: ["EPSearch", "EPCompiler", "EPCost", "EPIR", "EPModel", "EPPlan", "EPJSON"],
+      dependencies: ["EPSearch", "EPCost", "EPIR", "EPModel", "EPPlan"],
       swiftSettings: strict),
 
     // Models, meshes and seeded randomness that tests share.
     .target(
-      name: "EPTestSupport", dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan", "EPCompiler"],
+      name: "EPTestSupport",
+      dependencies: ["EPModel", "EPIR", "EPCost", "EPPlan", "EPCompiler", "EPJSON"],
       path: "Tests/EPTestSupport", swiftSettings: strict),
     .testTarget(
-      name: "EPPlanTests", dependencies: ["EPPlan", "EPCompiler", "EPPlacement", "EPTestSupport"],
+      name: "EPPlanTests",
+      dependencies: [
+        "EPPlan", "EPCompiler", "EPPlacement", "EPTestSupport", "EPModel", "EPJSON", "EPIR",
+        "EPCost",
+      ],
       swiftSettings: strict),
 
     // The command: thin.
@@ -140,7 +146,7 @@ let package = Package(
 
     // What is in a plan, for people: summaries, listings and pictures.
     .target(
-      name: "EPReport", dependencies: ["EPModel", "EPJSON", "EPIR", "EPPlan"],
+      name: "EPReport", dependencies: ["EPModel", "EPIR", "EPPlan"],
       swiftSettings: strict),
     .testTarget(
       name: "EPReportTests",
@@ -156,7 +162,7 @@ let package = Package(
     .testTarget(
       name: "EPExportTests",
       dependencies: [
-        "EPExport", "EPCompiler", "EPCost", "EPIR", "EPJSON", "EPModel", "EPPlan", "EPTestSupport",
+        "EPExport", "EPCompiler", "EPCost", "EPIR", "EPModel", "EPPlan", "EPTestSupport",
       ], swiftSettings: strict),
 
     // Checkpoints: safetensors files, mapped and read by slice; the conversions are C.
@@ -225,7 +231,7 @@ let package = Package(
       name: "EPBackendSimGPU",
       dependencies: [
         "CEPSimulation", "CEPSystem", "EPModel", "EPJSON", "EPIR", "EPPlan", "EPCost",
-        "EPPlacement", "EPBackend",
+        "EPPlacement", "EPBackend", "EPSchedule",
       ],
       path: "plugins/simgpu", swiftSettings: strict),
     .testTarget(
@@ -238,7 +244,8 @@ let package = Package(
     // Models out of Hugging Face configs.
     .target(name: "EPHuggingFace", dependencies: ["EPModel", "EPJSON"], swiftSettings: strict),
     .testTarget(
-      name: "EPHuggingFaceTests", dependencies: ["EPHuggingFace", "EPTestSupport"],
+      name: "EPHuggingFaceTests",
+      dependencies: ["EPHuggingFace", "EPTestSupport", "EPModel", "EPJSON"],
       resources: [.copy("Fixtures")], swiftSettings: strict),
 
     // The executor: weights, caches, steps, sampling.
@@ -259,8 +266,8 @@ let package = Package(
     .testTarget(
       name: "EPRuntimeTests",
       dependencies: [
-        "CEPKernels", "EPModel", "EPJSON", "EPIR", "EPCost", "EPPlacement", "EPPlan", "EPCompiler",
-        "EPCheckpoint", "EPHuggingFace", "EPBackend", "EPBackendCPU", "EPRuntime", "EPReference",
+        "CEPKernels", "EPModel", "EPIR", "EPCost", "EPPlacement", "EPPlan", "EPCompiler",
+        "EPCheckpoint", "EPBackend", "EPBackendCPU", "EPRuntime", "EPReference",
       ], exclude: ["Fixtures"], swiftSettings: strict),
   ]
 )
