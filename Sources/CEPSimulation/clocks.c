@@ -1,15 +1,8 @@
-// Clocks of all ranks, advanced one job at a time.
+// Clocks of all ranks, advanced one job at a time. Wide vectors matter here: comparing 64-bit integers takes
+// several instructions without.
 
 #include "include/epc_simulation.h"
-
-// The loops are compiled for wider vectors too, and the machine's are chosen when the program is
-// loaded: comparing 64-bit integers takes several instructions without.
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
-    !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
-#define EPC_WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define EPC_WIDE
-#endif
+#include "wide.h"
 
 static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 

@@ -8,12 +8,7 @@
 #include <string.h>
 
 #include "include/epc_simulation.h"
-
-#if defined(__x86_64__) && !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
-#define EPC_WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define EPC_WIDE
-#endif
+#include "wide.h"
 
 enum { lanes = 16, most_top_k = 64, most_tries = 64, most_threads = 64 };
 

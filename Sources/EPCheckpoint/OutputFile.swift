@@ -6,9 +6,13 @@ struct OutputFile: ~Copyable {
   private let temporary: String
   private let descriptor: Int32
 
-  /// Creates a file beside `path`, with which it changes places in `commit`.
+  /// Creates a file beside `path`, with which it changes places in `commit`. A device or a pipe is refused.
   init(replacing path: String) throws(CheckpointError) {
     self.path = path
+    var status = stat()
+    if unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT != S_IFREG {
+      throw .notAFile(file: path)
+    }
     while true {
       let name = "\(path).\(String(UInt64.random(in: 0...(.max)), radix: 36)).tmp"
       let descriptor = unsafe open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)

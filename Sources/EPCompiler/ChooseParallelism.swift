@@ -189,8 +189,10 @@ extension Compilation {
   /// few as come out even. Nil where the wish does not.
   static func slotsPerRank(_ experts: Int, _ redundant: Int?, over ranks: Int) -> Int? {
     guard let redundant else { return (experts + ranks - 1) / ranks }
+    // A rank holds an expert once.
+    guard (0...(experts * ranks)).contains(redundant) else { return nil }
     let slots = experts + redundant
-    return redundant >= 0 && slots % ranks == 0 && slots / ranks <= experts ? slots / ranks : nil
+    return slots % ranks == 0 && slots / ranks <= experts ? slots / ranks : nil
   }
 
   private mutating func explain(_ pool: Pool, _ request: CompileRequest.PoolRequest) {

@@ -116,6 +116,9 @@ extension FunctionSharder {
         if let bias { try split(bias, along: position) }
         layout.axis = axes[position].name
       } else {
+        if source.weights[weight].role == .router && scoresAllTokens {
+          x = try form(try valueIndex(operation, "x"), .replicated)
+        }
         try split(weight, along: nil)
       }
     }

@@ -72,8 +72,9 @@ extension Compiler {
   ) throws(Diagnostics) -> Int {
     if let slots = Compilation.slotsPerRank(experts, redundant, over: ranks) { return slots }
     let wish = redundant ?? 0
-    let fix = ((experts + max(wish, 0) + ranks - 1) / ranks) * ranks - experts
-    if fix > (experts - 1) * ranks || wish < 0 {
+    let most = experts * ranks - experts
+    let fix = ((experts + min(max(wish, 0), most) + ranks - 1) / ranks) * ranks - experts
+    if wish < 0 || wish > most {
       throw Diagnostics(
         "expert-slots",
         "'--redundant-experts \(wish)' with \(experts) experts on \(ranks) ranks, where a rank "

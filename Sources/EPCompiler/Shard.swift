@@ -15,7 +15,8 @@ extension Compiler {
         let placement = pool.placements.first { $0.function == number }
         var sharder = FunctionSharder(
           function, mesh: pool.mesh, slotsPerRank: placement?.slotsPerRank ?? 0,
-          algorithm: algorithm(for: pool, compilation.request.pools[index]))
+          algorithm: algorithm(for: pool, compilation.request.pools[index]),
+          scoresAllTokens: pool.role == .decode && !pool.mesh.holdsWholeExperts)
         do {
           var sharded = try sharder.run()
           sharded.routedCapacity = routedCapacity(
@@ -91,6 +92,9 @@ struct FunctionSharder {
   let mesh: Mesh
   let slotsPerRank: Int
   let algorithm: String
+  /// Whether routers score all tokens on every tensor rank. Those that hold parts of experts gather the
+  /// tokens anyhow, so that takes no exchange for the scores; where tokens are many the product costs more.
+  let scoresAllTokens: Bool
   /// The location of the operation being rewritten.
   private(set) var location: Int?
   var result: Function
@@ -107,11 +111,14 @@ struct FunctionSharder {
     var step: String
   }
 
-  init(_ source: Function, mesh: Mesh, slotsPerRank: Int, algorithm: String) {
+  init(
+    _ source: Function, mesh: Mesh, slotsPerRank: Int, algorithm: String, scoresAllTokens: Bool
+  ) {
     self.source = source
     self.mesh = mesh
     self.slotsPerRank = slotsPerRank
     self.algorithm = algorithm
+    self.scoresAllTokens = scoresAllTokens
     result = Function(source.name)
     result.weights = source.weights
     result.caches = source.caches

@@ -41,7 +41,7 @@ public struct Hardware: Hashable, Sendable {
       "scale_up_gb_per_s", "scale_out_gb_per_s", "multiprocessors", "like", "dollars_per_hour",
       "price_source", "source", "note",
     ])
-    name = try node["name"].string(maxLength: 64)
+    name = try node["name"].name(maxLength: 64)
     label = try node["label"].string(maxLength: 256)
     devicesPerNode = try node["devices_per_node"].int(in: 1...4096)
     memoryBytes = Int(try node["memory_gb"].double(in: 1e-3...1e6) * 1e9)
@@ -128,7 +128,7 @@ public struct Cluster: Hashable, Sendable {
         hardware.scaleOutBandwidth = bandwidth * 1e9
       }
       name =
-        try node.optional("name")?.string(maxLength: 256)
+        try node.optional("name")?.name(maxLength: 256)
         ?? "\(hardware.name):\(nodes * devicesPerNode)"
       for kind in try node.optional("unlike")?.array(maxCount: 1 << 20) ?? [] {
         try kind.requireKeys(only: ["ranks", "speed", "memory_gb", "note"])

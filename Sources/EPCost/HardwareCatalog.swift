@@ -76,7 +76,9 @@ public struct HardwareCatalog: Sendable {
       do {
         let bytes = try JSONFile.read(path, maxBytes: 1 << 20)
         return try Hardware(json: JSONNode(try JSONValue.parse(bytes: bytes)))
-      } catch { throw Diagnostics("hardware-file", "\(path): \(error.description)") }
+      } catch {
+        throw Diagnostics("hardware-file", error.description, at: error.file == nil ? path : "")
+      }
     }
     let known = names
     throw Diagnostics(
@@ -92,7 +94,9 @@ public struct HardwareCatalog: Sendable {
       do {
         node = JSONNode(
           try JSONValue.parse(bytes: try JSONFile.read(text, maxBytes: 1 << 20)))
-      } catch { throw Diagnostics("cluster-file", error.description, at: text) }
+      } catch {
+        throw Diagnostics("cluster-file", error.description, at: error.file == nil ? text : "")
+      }
       return try Cluster(json: node, catalog: self)
     }
     let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)

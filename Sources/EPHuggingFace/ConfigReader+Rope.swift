@@ -64,9 +64,9 @@ extension ConfigReader {
     }
     if rotated == size { rotated = nil }
     let (kind, logitScale) = try scaled(source)
-    return RopeFields(
-      rope: RotaryEmbedding(theta: base, rotated: rotated, layout: layout, scaling: kind),
-      logitScale: logitScale)
+    var rope = RotaryEmbedding(theta: base, rotated: rotated, layout: layout, scaling: kind)
+    if case .yarn = kind {} else { rope.completePair() }
+    return RopeFields(rope: rope, logitScale: logitScale)
   }
 
   /// How frequencies change, and by what DeepSeek's attention scales its logits.
@@ -124,6 +124,16 @@ extension ConfigReader {
       betaFast: try turns("beta_fast", 32), betaSlow: try turns("beta_slow", 1),
       truncate: try source.flag("truncate", default: true), attentionFactor: attention)
     return (scaling, allDimensions == 0 ? 1 : temperature * temperature)
+  }
+}
+
+extension RotaryEmbedding {
+  /// Turns a whole number of pairs, as transformers does: an odd number of elements gets one more, but
+  /// frequencies fall as over the odd number, which is what another base gives.
+  mutating func completePair() {
+    guard let odd = rotated, odd % 2 == 1 else { return }
+    theta = power(theta, Double(odd + 1) / Double(odd))
+    rotated = odd + 1
   }
 }
 

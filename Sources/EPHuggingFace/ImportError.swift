@@ -20,7 +20,8 @@ extension ImportError: CustomStringConvertible {
     switch self {
     case .document(let error): return error.description
     case .unknownFamily(let type):
-      return "\(type): 'model_type' = \"\(type)\" is no family that can be imported"
+      return "\(type): 'model_type' = \"\(type)\" is no family that can be imported; known are "
+        + HuggingFaceImport.families.sorted().joined(separator: ", ")
     case .foreign(let reason): return reason
     case .refused(let family, let field, let value, let reason):
       return "\(family): '\(field)' = \(value.brief) \(reason)"

@@ -5,7 +5,7 @@ extension ModelProgram {
   /// Reads a program and verifies it: the inverse of `ModelProgram.document`.
   public init(json node: JSONNode) throws(JSONError) {
     self.init(
-      name: try node["name"].string(maxLength: 256),
+      name: try node["name"].name(maxLength: 256),
       vocabulary: try node["vocabulary"].int(in: 1...(1 << 32)),
       hidden: try node["hidden"].int(in: 1...(1 << 32)),
       precision: try Precision(json: node["precision"]))

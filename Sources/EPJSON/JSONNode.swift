@@ -158,6 +158,13 @@ extension JSONNode {
     return text
   }
 
+  /// The text at this place, which goes into scripts and pictures: no control characters.
+  public func name(maxLength: Int) throws(JSONError) -> String {
+    let text = try string(maxLength: maxLength)
+    if text.utf8.allSatisfy({ $0 >= 32 && $0 != 127 }) { return text }
+    throw fail("expected a name without control characters")
+  }
+
   /// The boolean at this place.
   public func bool() throws(JSONError) -> Bool {
     guard case .bool(let flag) = value else { throw mismatch("a boolean") }

@@ -2,25 +2,27 @@ extension BalanceReport {
   /// An SVG picture: a row of cells for each layer, a cell for each rank from the fullest on, its
   /// colour the rank's load over the mean; experts in order on the left, as placed on the right.
   public var picture: String {
-    let cell = max(2.0, min(12, 420 / Double(shape.ranks)))
+    let cell = max(2.0, min(48, 420 / Double(shape.ranks)))
     let row = max(3.0, min(12, 600 / Double(max(layers.count, 1))))
     let width = cell * Double(shape.ranks)
+    // As wide as what stands above it, at least.
+    let panel = max(width, 220)
     let height = row * Double(layers.count)
     let (left, top, gap) = (56.0, 70.0, 90.0)
-    let right = left + width + gap
-    var svg = SVGText(width: right + width + 80, height: top + height + 60)
+    let right = left + panel + gap
+    var svg = SVGText(width: right + panel + 80, height: top + height + 60)
     svg.text("Load of each rank over the mean, fullest first", x: left, y: 22, size: 15)
     svg.text("experts in order: balance \(fixed(mean(\.before), 3))", x: left, y: 58, size: 12)
     svg.text(
       "placed: balance \(fixed(mean(\.balance), 3)), at most \(fixed(mean(\.bound), 3))", x: right,
       y: 58, size: 12)
-    svg.text("balance", x: right + width + 8, y: top - 4, size: 10)
+    svg.text("balance", x: right + panel + 8, y: top - 4, size: 10)
     for (index, layer) in layers.enumerated() {
       let y = top + row * Double(index)
       if index % max(1, Int(14 / row)) == 0 {
         svg.text("\(layer.layer)", x: left - 6, y: y + min(row, 11), size: 10, anchor: "end")
         svg.text(
-          fixed(layer.balance, 3), x: right + width + 8, y: y + min(row, 11), size: 10)
+          fixed(layer.balance, 3), x: right + panel + 8, y: y + min(row, 11), size: 10)
       }
       for (start, loads) in [(left, loadsInOrder[index]), (right, placements[index].rankLoads)] {
         let mean = max(loads.reduce(0, +) / Double(shape.ranks), 1e-300)

@@ -43,7 +43,7 @@ public struct ExpertBalancer: Sendable {
   public func place(_ loads: ExpertLoads) throws(PlacementError) -> [LayerPlacement] {
     for row in loads.rows { try check(row) }
     let rows = loads.rows
-    return LayerThreads.map(rows.count, threads: threads) {
+    return concurrentMap(rows.count, threads: threads) {
       mode == .global ? placeGlobally(rows[$0]) : placeByNode(rows[$0])
     }
   }

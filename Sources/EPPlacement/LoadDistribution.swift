@@ -34,6 +34,9 @@ public enum LoadDistribution: Hashable, Sendable {
     guard layers > 0 && experts > 0 && tokens >= 0 && tokens <= 1e15 else {
       throw .shape("layers and experts must be positive, tokens not negative")
     }
+    guard layers <= (1 << 24) / experts else {
+      throw .shape("\(layers) layers of \(experts) experts; at most 2^24 loads are drawn")
+    }
     var random = SeededRandom(seed: seed)
     var rows: [[Double]] = []
     for _ in 0..<layers {

@@ -14,7 +14,11 @@ public enum LoadSource: Hashable, Sendable {
     let parts = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
     let name = parts[0].prefix { $0 != ":" }
     guard LoadDistribution.names.contains(String(name)) else {
-      self = .measured(try ExpertLoads(file: text))
+      do { self = .measured(try ExpertLoads(file: text)) } catch {
+        guard case .file(let reason) = error else { throw error }
+        throw .file(
+          "\(reason); without a file, take 'uniform', 'zipf:EXPONENT' or 'lognormal:SIGMA'")
+      }
       return
     }
     guard let seed = parts.count == 2 ? UInt64(parts[1]) : 1 else { throw .distribution(text) }

@@ -1,5 +1,8 @@
 /// The slots that experts are placed into, and which of them are near each other.
 public struct PlacementShape: Hashable, Sendable {
+  /// The most ranks, and the most slots of a layer.
+  public static let most: Int = 1 << 20
+
   /// Logical experts of a layer.
   public let experts: Int
   /// Expert ranks.
@@ -22,6 +25,9 @@ public struct PlacementShape: Hashable, Sendable {
     guard !overflow && slots >= experts else {
       throw .shape("\(ranks) ranks of \(slotsPerRank) slots cannot hold \(experts) experts")
     }
+    guard slots <= Self.most else {
+      throw .shape("\(ranks) ranks of \(slotsPerRank) slots; a layer has at most 2^20 slots")
+    }
     guard slotsPerRank <= experts else {
       throw .shape("a rank with \(slotsPerRank) slots would hold one of \(experts) experts twice")
     }
@@ -42,8 +48,12 @@ public struct PlacementShape: Hashable, Sendable {
   public init(
     experts: Int, redundant: Int, ranks: Int, nodes: Int = 1, groups: Int = 1
   ) throws(PlacementError) {
-    guard ranks > 0, experts > 0, redundant >= 0, redundant < 1 << 32 else {
-      throw .shape("experts and ranks must be positive, redundant experts not negative")
+    guard (1...Self.most).contains(ranks), (1...Self.most).contains(experts),
+      (0...Self.most).contains(redundant)
+    else {
+      throw .shape(
+        "\(experts) experts, \(redundant) redundant ones and \(ranks) ranks; experts and ranks are from "
+          + "1 to 2^20, redundant experts from 0")
     }
     let slots = experts + redundant
     guard slots % ranks == 0 else {

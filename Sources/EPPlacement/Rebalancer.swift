@@ -124,7 +124,7 @@ public struct Rebalancer: Sendable {
     for (slots, weights) in zip(placements, loads.rows) { try check(slots, weights) }
     // A layer may take more than its even part of the budget, within reason.
     let share = min(budget, 2 * budget / max(placements.count, 1) + 2)
-    let fronts = LayerThreads.map(placements.count, threads: threads) {
+    let fronts = concurrentMap(placements.count, threads: threads) {
       search(from: placements[$0], weights: loads.rows[$0], budget: share)
     }
     return RebalanceFront(fronts)

@@ -48,8 +48,8 @@ public struct ReplicaBudget: Hashable, Sendable {
     loads: ExpertLoads, ranks: Int, expertBytes: Int, bytesPerRank: Int, tolerance: Double = 0.01,
     maxRows: Int = 16
   ) throws(PlacementError) {
-    guard ranks > 0 && expertBytes > 0 && maxRows > 0 else {
-      throw .shape("ranks, bytes of an expert and rows must be positive")
+    guard (1...PlacementShape.most).contains(ranks) && expertBytes > 0 && maxRows > 0 else {
+      throw .shape("ranks are from 1 to 2^20, bytes of an expert and rows positive")
     }
     let experts = loads.experts
     let layerBytes = loads.rows.count * expertBytes

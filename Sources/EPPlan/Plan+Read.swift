@@ -50,7 +50,7 @@ extension ModelSummary {
     }
     let most = 0...TensorType.mostElements
     self.init(
-      name: try node["name"].string(maxLength: 256),
+      name: try node["name"].name(maxLength: 256),
       vocabulary: try node["vocabulary"].int(in: 1...(1 << 32)),
       hidden: try node["hidden"].int(in: 1...(1 << 32)),
       precision: try Precision(json: node["precision"]),
@@ -76,7 +76,7 @@ extension ClusterSummary {
           memoryBytes: try kind["memory_bytes"].int(in: 1...(1 << 50))))
     }
     self.init(
-      name: try node["name"].string(maxLength: 256),
+      name: try node["name"].name(maxLength: 256),
       device: try node["device"].string(maxLength: 256),
       nodes: try node["nodes"].int(in: 1...(1 << 20)),
       devicesPerNode: try node["devices_per_node"].int(in: 1...(1 << 20)),

@@ -51,11 +51,15 @@ extension SearchResult {
       """
     let limit = 1 / problem.timePerToken
     if limit > 0 && limit <= most.user {
+      // The front falls from left to right: below it on the left, above it on the right is room.
+      let isLeft = limit < most.user / 2
       svg += """
         <line x1="\(x(limit).text(1))" x2="\(x(limit).text(1))" y1="\(frame.top.text(1))" \
         y2="\((height - frame.bottom).text(1))" stroke="#999999" stroke-dasharray="5 4"/>
-        <text x="\((x(limit) + 5).text(1))" y="\((frame.top + 12).text(1))" fill="#666666">\
-        \((problem.timePerToken * 1e3).text(0)) ms a token</text>
+        <text x="\((x(limit) + (isLeft ? 5 : -5)).text(1))" \
+        y="\((isLeft ? height - frame.bottom - 8 : frame.top + 12).text(1))" \
+        text-anchor="\(isLeft ? "start" : "end")" fill="#666666">\
+        \((problem.timePerToken * 1e3).text(limit > 100 ? 1 : 0)) ms a token</text>
 
         """
     }
@@ -105,7 +109,8 @@ extension SearchResult {
   }
 
   private static func label(_ number: Double) -> String {
-    number.rounded() == number || number >= 100 ? number.text(0) : number.text(1)
+    if number >= 100_000 { return "\((number / 1000).text(0)) k" }
+    return number.rounded() == number || number >= 100 ? number.text(0) : number.text(1)
   }
 
   private static func escaped(_ text: String) -> String {

@@ -1,6 +1,7 @@
 internal import EPCost
 public import EPIR
 internal import EPModel
+internal import EPPlacement
 internal import EPPlan
 
 extension SearchResult {
@@ -53,7 +54,7 @@ extension SearchResult {
 
   /// Those of all rows.
   var intervals: [(lower: Double, upper: Double)] {
-    concurrentMap(best.count) { interval(best[$0]) }
+    concurrentMap(best.count, threads: threads) { interval(best[$0]) }
   }
 
   /// The 90 % interval of tokens a second and device: that of the slower pool's step, both ways.

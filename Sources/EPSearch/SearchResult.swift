@@ -1,11 +1,9 @@
-internal import Dispatch
 public import EPCompiler
 public import EPCost
 public import EPIR
 internal import EPModel
 internal import EPPlacement
 public import EPPlan
-internal import Synchronization
 
 /// What a search found.
 public struct SearchResult: Sendable {
@@ -34,23 +32,6 @@ public struct SearchResult: Sendable {
   let tables: SearchTables
   /// Threads that work at a time.
   let threads: Int
-
-  /// What some things come to that do not depend on each other, with all threads.
-  func concurrentMap<Made: Sendable>(
-    _ count: Int, _ make: @Sendable (Int) -> Made
-  ) -> [Made] {
-    let made = Mutex<[Made?]>(Array(repeating: nil, count: count))
-    let next = Atomic(0)
-    DispatchQueue.concurrentPerform(iterations: min(threads, count)) { _ in
-      while true {
-        let index = next.add(1, ordering: .relaxed).oldValue
-        if index >= count { return }
-        let one = make(index)
-        made.withLock { $0[index] = one }
-      }
-    }
-    return made.withLock { $0.compactMap { $0 } }
-  }
 
   /// What to compile for a deployment: one instance of each pool.
   public func request(for deployment: Deployment) -> CompileRequest {

@@ -1,5 +1,6 @@
 internal import EPCost
 public import EPIR
+internal import EPPlacement
 
 /// What becomes of a deployment when something is a fifth worse than assumed.
 public struct Sensitivity: Sendable {
@@ -46,7 +47,7 @@ extension SearchResult {
   /// What a row is sensitive to, and which of the rows is best then.
   public func sensitivities(ofRow row: Int) throws(Diagnostics) -> [Sensitivity] {
     let causes = Sensitivity.Cause.allCases
-    return try concurrentMap(causes.count) { index in
+    return try concurrentMap(causes.count, threads: threads) { index in
       Result { () throws(Diagnostics) in try sensitivity(ofRow: row, to: causes[index]) }
     }.map { (made) throws(Diagnostics) in try made.get() }
   }

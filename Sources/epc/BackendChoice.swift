@@ -17,9 +17,7 @@ enum BackendChoice {
 
   /// Finds a backend, and tries a library in another process before it is loaded into this one.
   init(named name: String, cpu: CPUFlags, seconds: Int) throws(Diagnostics) {
-    if seconds < 1 {
-      throw Diagnostics("flag", "'--backend-timeout \(seconds)'; it is at least 1")
-    }
+    try BackendChoice.check(seconds: seconds)
     let device = try cpu.device()
     if BackendChoice.builtIn.contains(name) {
       switch name {
@@ -36,6 +34,13 @@ enum BackendChoice {
       let path = try catalog.path(of: name, builtIn: BackendChoice.builtIn)
       self = .plugin(try PluginDevice(try BackendChoice.library(path, seconds: seconds)))
     } catch { throw Diagnostics("backend", error.description) }
+  }
+
+  /// Refuses what is no time for a library to answer in.
+  static func check(seconds: Int) throws(Diagnostics) {
+    if seconds < 1 {
+      throw Diagnostics("flag", "'--backend-timeout \(seconds)'; it is at least 1")
+    }
   }
 
   /// Loads a library that has been tried.

@@ -31,6 +31,7 @@ extension Epc {
   /// Runs the command. A negative number behind a flag is that flag's value, so that what is said of it
   /// is why it is refused, not that a value is missing.
   static func main() {
+    Terminal.openStreams()
     var arguments: [String] = []
     for argument in CommandLine.arguments.dropFirst() {
       if argument.hasPrefix("-"), Double(argument) != nil, let flag = arguments.last,

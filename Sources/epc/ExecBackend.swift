@@ -17,13 +17,12 @@ extension ExecCommand {
 
   /// Runs the plan without payload.
   func simulate() throws(Diagnostics) {
-    for (name, isGiven) in [
-      ("output", output != nil), ("dump", !dump.isEmpty), ("check", check),
-      ("processes", processes != nil),
-    ] where isGiven {
-      throw Diagnostics(
-        "flag", "'--\(name)' is of a run with tensors; give '--weights' and a prompt too")
-    }
+    try GivenFlags.refuse(
+      [
+        "output", "dump", "check", "bound", "processes", "generate", "speculate", "temperature",
+        "top-k", "top-p", "chunk", "kernels", "backend-timeout", "dtype", "memory",
+      ], "is of a run with tensors; give '--weights' and a prompt too")
+    try simulation.checkTogether()
     var plan = try Plan.load(plan)
     let source = try loads.source()
     if let source { try plan.placeExperts(for: source) }

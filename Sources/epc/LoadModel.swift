@@ -48,6 +48,9 @@ struct LoadedModel {
       }
       return try load(config: node, file: file)
     } catch let error as JSONError {
+      if bytes.starts(with: "//".utf8) || bytes.starts(with: "import ".utf8) {
+        throw Diagnostics("model-json", "no JSON; a model file's name ends in '.swift'", at: file)
+      }
       throw Diagnostics("model-json", error.description, at: error.file == nil ? file : "")
     } catch let error as Diagnostics { throw error } catch {
       throw Diagnostics("model-json", "\(error)", at: file)

@@ -133,22 +133,32 @@ struct SimulationFlags: ParsableArguments {
 
   /// Refuses what a run with tensors on a backend does not do.
   func check(withTensorsOn backend: String) throws(Diagnostics) {
-    for (name, isGiven) in [
-      ("trace", trace != nil), ("report", report != nil), ("metrics", metrics != nil),
-      ("requests", requests != nil), ("skew", skew != nil), ("device-memory", deviceMemory != nil),
-      ("cluster", cluster != nil),
-    ] where isGiven {
-      throw Diagnostics(
-        "flag",
-        "'--\(name)' is of a run without tensors: leave weights and prompts out, and take '--backend "
-          + "simgpu'")
-    }
+    try GivenFlags.refuse(
+      [
+        "steps", "routing", "skew", "resample", "device-memory", "uplink", "cluster", "requests",
+        "request-count", "input-length", "output-length", "trace", "trace-ranks", "trace-steps",
+        "report", "metrics",
+      ],
+      "is of a run without tensors: leave weights and prompts out, and take '--backend simgpu'")
     if backend == "simgpu" { return }
-    for (name, isGiven) in [
-      ("faults", faults != nil), ("recover", recover), ("spares", spares > 0),
-    ]
-    where isGiven {
-      throw Diagnostics("flag", "'--\(name)' is of simulated devices; add '--backend simgpu'")
+    try GivenFlags.refuse(
+      ["faults", "recover", "spares", "processes"],
+      "is of simulated devices; add '--backend simgpu'")
+  }
+
+  /// Refuses what another flag would have to be there for, and files that could not be written.
+  func checkTogether() throws(Diagnostics) {
+    if requests == nil {
+      try GivenFlags.refuse(
+        ["request-count", "input-length", "output-length"], "is of '--requests', which is not given"
+      )
+    }
+    if trace == nil && report == nil {
+      try GivenFlags.refuse(
+        ["trace-ranks", "trace-steps"], "is of '--trace' and '--report', and neither is given")
+    }
+    for path in [trace, report, metrics].compactMap({ $0 }) {
+      try Terminal.requireFolder(of: path)
     }
   }
 
@@ -174,8 +184,10 @@ struct SimulationFlags: ParsableArguments {
   private func probes(_ plan: Plan) throws(Diagnostics) -> [Int] {
     let most = plan.pools.map(\.mesh.ranks).max() ?? 1
     guard let traceRanks else {
-      let count = min(most, 8)
-      return (0..<count).map { $0 * (most - 1) / max(count - 1, 1) }
+      // Up to eight of each pool, whose ranks count from 0.
+      return Set(
+        plan.pools.flatMap { pool in (0..<8).map { $0 * (pool.mesh.ranks - 1) / 7 } }
+      ).sorted()
     }
     var ranks: [Int] = []
     for part in traceRanks.split(separator: ",") {

@@ -4,8 +4,21 @@ import Glibc
 
 /// What goes to the terminal, and what comes from the environment.
 enum Terminal {
-  /// Writes text to stdout. A reader that went away ends the command quietly, as it should.
-  static func print(_ text: String) { write(text, to: STDOUT_FILENO) }
+  /// Writes text to stdout. A reader that went away ends the command quietly, as it should; what cannot be
+  /// written for another reason, such as a full disk, ends it with an error.
+  static func print(_ text: String) {
+    if write(text, to: STDOUT_FILENO) || errno == EPIPE { return }
+    error("error: stdout cannot be written: \(unsafe String(cString: strerror(errno)))")
+    exit(1)
+  }
+
+  /// Opens the three streams that were closed, so that no file a command opens takes the place of one.
+  static func openStreams() {
+    for stream in STDIN_FILENO...STDERR_FILENO where fcntl(stream, F_GETFD) < 0 {
+      // The lowest number that is free, which is this one.
+      _ = unsafe open("/dev/null", O_RDWR)
+    }
+  }
 
   /// Writes a line to stderr.
   static func error(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
@@ -13,16 +26,18 @@ enum Terminal {
   /// Writes to stderr without ending the line.
   static func draw(_ text: String) { write(text, to: STDERR_FILENO) }
 
-  private static func write(_ text: String, to descriptor: Int32) {
+  @discardableResult
+  private static func write(_ text: String, to descriptor: Int32) -> Bool {
     var rest = Array(text.utf8)[...]
     while !rest.isEmpty {
       let written = unsafe rest.withUnsafeBytes {
         unsafe Glibc.write(descriptor, $0.baseAddress, $0.count)
       }
       if written < 0 && errno == EINTR { continue }
-      if written <= 0 { return }
+      if written <= 0 { return false }
       rest = rest.dropFirst(written)
     }
+    return true
   }
 
   /// Whether stdout is a terminal that takes colours.

@@ -26,4 +26,27 @@ import Testing
       #expect(try again.serialized() == bytes)
     }
   }
+
+  /// Where ranks hold parts of experts, routers of few tokens need no exchange of their own; where they
+  /// hold whole ones, each scores its own tokens.
+  @Test(arguments: [
+    (Mesh(tp: 4, ep: 1), [Pool.Role.decode: 1, .prefill: 2, .unified: 2]),
+    (Mesh(tp: 2, ep: 2), [.decode: 0, .prefill: 0, .unified: 0]),
+  ])
+  func routersGatherOnlyWhatExpertsDoNot(mesh: Mesh, gathers: [Pool.Role: Int]) throws {
+    for role in Pool.Role.allCases {
+      let plan = try SamplePlans.plan(SampleModels.tinyDeepSeek(), [(role, mesh)])
+      let layer = try #require(
+        plan.pools[0].functions.first { function in
+          function.function.operations.contains { $0.kind == .route }
+        }?.function)
+      let route = try #require(layer.operations.firstIndex { $0.kind == .route })
+      let attention = try #require(layer.operations.firstIndex { $0.kind == .latentAttention })
+      let dispatch = try #require(layer.operations.firstIndex { $0.kind == .dispatch })
+      #expect(attention < route)
+      #expect(
+        layer.operations[attention...dispatch].count { $0.kind == .allGather } == gathers[role],
+        "\(role)")
+    }
+  }
 }

@@ -32,7 +32,8 @@ import Testing
 
   private func run(_ pass: String, _ function: Function) throws -> ShardedFunction {
     let mesh = Mesh(tp: 2)
-    var sharder = FunctionSharder(function, mesh: mesh, slotsPerRank: 0, algorithm: "local")
+    var sharder = FunctionSharder(
+      function, mesh: mesh, slotsPerRank: 0, algorithm: "local", scoresAllTokens: false)
     var sharded = try sharder.run()
     if pass == "shard" { return sharded }
     var pool = Pool(

@@ -124,7 +124,8 @@ import Testing
   @Test func unknownFamiliesAreRefused() throws {
     #expect(
       refusal(["model_type": "llama"])
-        == "llama: 'model_type' = \"llama\" is no family that can be imported")
+        == "llama: 'model_type' = \"llama\" is no family that can be imported; known are "
+        + HuggingFaceImport.families.sorted().joined(separator: ", "))
   }
 
   /// A field with a value that the model could not honour, family by family.
@@ -137,7 +138,7 @@ import Testing
       ("deepseek_v32", "q_lora_rank", .null), ("deepseek_v32", "mlp_bias", true),
       ("glm_moe_dsa", "indexer_rope_interleave", false), ("glm_moe_dsa", "index_topk_freq", 4),
       ("kimi_linear", "mla_use_nope", false), ("kimi_linear", "layer_types", ["full_attention"]),
-      ("qwen2_moe", "use_sliding_window", true), ("qwen3_moe", "qkv_bias", true),
+      ("glm4_moe_lite", "first_k_dense_replace", 2), ("qwen3_moe", "qkv_bias", true),
       ("qwen3_moe", "partial_rotary_factor", 0.5), ("gpt_oss", "experts_per_token", 2),
       ("minimax", "rotary_dim", 8), ("minimax_m1", "postnorm", false),
       ("minimax_m1", "shared_intermediate_size", 8), ("minimax_m2", "use_qk_norm", false),
@@ -150,6 +151,7 @@ import Testing
       ("bailing_moe_v2", "norm_topk_prob", false), ("nemotron_h", "mlp_hidden_act", "silu"),
       ("nemotron_h", "hybrid_override_pattern", "MEX"), ("mimo_v2_flash", "swa_head_dim", 64),
       ("mimo_v2_flash", "add_full_attention_sink_bias", true),
+      ("mimo_v2_flash", "swa_rope_theta", 5000), ("mimo_v2_flash", "hybrid_layer_pattern", [0]),
       ("mixtral", "torch_dtype", "int8"), ("mixtral", "num_attention_heads", 7),
     ] as [(String, String, JSONValue)])
   func valuesThatCannotBeHonouredAreNamed(

@@ -51,6 +51,9 @@ import Testing
       () throws(JSONError) in
       _ = try pool["mesh"]["name"].string(maxLength: 5)
     }
+    expect("$.name: expected a name without control characters") { () throws(JSONError) in
+      _ = try JSONNode(["name": "a\nb"])["name"].name(maxLength: 5)
+    }
     expect("$.pools: expected at most 0 elements, found 1") { () throws(JSONError) in
       _ = try root["pools"].array(maxCount: 0)
     }

@@ -104,6 +104,12 @@ let mistakes: [Mistake] = [
       LanguageModelHead()
     }
   },
+  Mistake("model-name", "the name of a model has no control characters", line: 9) {
+    Model("a\nrm -r b", vocabulary: 32, hidden: 64, line: 9) { Layers(0..<1) { SwiGLU(32) } }
+  },
+  Mistake("layer-number", "layer 100000; layers are numbered from 0", line: 7) {
+    smallModel { Layers(0..<(1 << 40), line: 7) { SwiGLU(32) } }
+  },
   Mistake("layer-number", "layer -1; layers are numbered from 0", line: 7) {
     smallModel { Layers(-1..<1, line: 7) { SwiGLU(32) } }
   },

@@ -98,6 +98,9 @@ struct CheckpointFile {
     #expect(
       try failure("surplus") { $0.tensors["model.extra.weight"] = ([2], [1, 2]) }
         .hasPrefix("the model does not read tensor 'model.extra.weight'; name it under"))
+    // One without elements, as transformers saves shared experts that are none, is passed over.
+    #expect(
+      try failure("surplus of nothing") { $0.tensors["model.none.weight"] = ([0, 2], []) } == "")
     #expect(
       try failure("shape") { $0.tensors[norm] = ([23], numbers(23)) }
         .contains("tensor '\(norm)'"))

@@ -110,6 +110,9 @@ extension ConfigReader {
   /// GLM-4.7-Flash: DeepSeek-V3 with other sizes.
   func glm4MoELite(_ names: WeightNames) throws(ImportError) -> Model {
     let interleaved = try flag("rope_interleave", default: true)
+    if try optional("mlp_layer_types") == nil {
+      try require("first_k_dense_replace", 1, else: "is ignored by transformers, which takes 1")
+    }
     return try latentMixture(
       names, epsilon: 1e-5, layout: interleaved ? .interleaved : .half, firstDense: 1, groups: 1)
   }

@@ -7,7 +7,16 @@ extension ConfigReader {
     let decoder = try decoder(names, epsilon: 1e-5)
     let sizes = try grouped(hidden: decoder.hidden, derived: false)
     try requireSiLU()
-    let rope = try rope(size: sizes.headSize, layout: .half, theta: 150_000).rope
+    var rope = try rope(size: sizes.headSize, layout: .half, theta: 150_000).rope
+    let older = try optional("rope_scaling")
+    let newer = try optional("rope_parameters")
+    if older == nil && newer == nil {
+      // A config without either has the published scaling, as transformers reads it.
+      rope.scaling = .yarn(
+        factor: 32, originalContext: 4096, betaFast: 32, betaSlow: 1, truncate: false,
+        attentionFactor: RotaryEmbedding.mscale(factor: 32))
+    }
+    let rotation = rope
     let bias = try flag("attention_bias", default: true)
     let kinds = try kinds(
       "layer_types", layers: decoder.layers, of: ["sliding_attention", "full_attention"],
@@ -34,7 +43,7 @@ extension ConfigReader {
       Block {
         MultiHeadAttention(
           heads: sizes.heads, keyValueHeads: sizes.keyValueHeads, headSize: sizes.headSize,
-          rope: rope, bias: bias ? .all : .none,
+          rope: rotation, bias: bias ? .all : .none,
           window: kinds[layer] == "sliding_attention" ? window : nil, sinks: true)
       } feedForward: {
         mixture

@@ -30,7 +30,9 @@ extension ConfigReader {
 
   /// Kimi Linear: delta attention in most layers, MLA without positions in the others.
   func kimiLinear(_ names: WeightNames) throws(ImportError) -> Model {
-    let decoder = try decoder(names, epsilon: 1e-5)
+    var decoder = try decoder(names, epsilon: 1e-5)
+    // 'tie_word_embeddings' is ignored by transformers: the head is a tensor of its own.
+    decoder.tied = false
     let latent = try latent()
     try requireMoEEverywhere()
     try require("mla_use_nope", true, else: "is not honoured by transformers, which never rotates")
@@ -75,8 +77,11 @@ extension ConfigReader {
     func size(_ key: String, _ olderKey: String, _ range: ClosedRange<Int>) throws(ImportError)
       -> Int
     {
-      if let older { return try older.int(olderKey, in: range) }
-      return try int(key, in: range)
+      guard let older else { return try int(key, in: range) }
+      // transformers saves what it read there beside the older object.
+      let value = try older.int(olderKey, in: range)
+      try require(key, .int(value), else: "differs from 'linear_attn_config'")
+      return value
     }
     let attention = KimiDeltaAttention(
       heads: try size("linear_num_heads", "num_heads", Sizes.heads),

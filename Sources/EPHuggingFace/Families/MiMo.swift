@@ -5,8 +5,9 @@ extension ConfigReader {
   /// MiMo-V2-Flash: windows with sinks in most layers, which have more key heads and another base
   /// than the others; scaled values.
   func miMoV2Flash(_ names: WeightNames) throws(ImportError) -> Model {
-    let epsilonKey = try optional("layernorm_epsilon") == nil ? "rms_norm_eps" : "layernorm_epsilon"
-    let decoder = try decoder(names, epsilon: 1e-5, epsilonKey: epsilonKey)
+    let decoder = try decoder(names, epsilon: 1e-5)
+    try require(
+      "layernorm_epsilon", .double(decoder.epsilon), else: "is ignored by transformers")
     let sizes = try grouped(hidden: decoder.hidden, derived: false)
     let valueSize = try int("v_head_dim", in: Sizes.head)
     try requireSlidingSizes(sizes, valueSize: valueSize)
@@ -16,7 +17,10 @@ extension ConfigReader {
     let window = try slidingWindow()
     let (full, sliding) = try ropes(size: sizes.headSize)
     let bias = try flag("attention_bias", default: false)
-    let valueScale = try real("attention_value_scale", default: 1)
+    // Without the field transformers takes the published factor, for a null none.
+    let isGiven = try reading { () throws(JSONError) in try node.keys }
+      .contains("attention_value_scale")
+    let valueScale = try real("attention_value_scale", default: isGiven ? 1 : 0.707)
     try requireSiLU()
     try require("n_shared_experts", else: "is ignored by transformers")
     let router = try sigmoidRouter(scale: 1, groups: 1)
@@ -65,36 +69,40 @@ extension ConfigReader {
       return size + 1
     }
     ignore("attention_chunk_size")
-    return try int("sliding_window", in: Sizes.tokens)
+    return try int("sliding_window", in: Sizes.tokens, default: 129)
   }
 
   private func slidingLayers(_ layers: Int) throws(ImportError) -> [Bool] {
-    guard let pattern = try optionalInts("hybrid_layer_pattern", in: 0...1) else {
-      let kinds = try kinds(
-        "layer_types", layers: layers, of: ["full_attention", "sliding_attention"],
-        default: { $0 == 0 || ($0 + 1) % 6 == 0 ? "full_attention" : "sliding_attention" })
-      return kinds.map { $0 == "sliding_attention" }
-    }
-    if pattern.count != layers {
-      throw refusal("hybrid_layer_pattern", "has \(pattern.count) elements for \(layers) layers")
-    }
-    return pattern.map { $0 == 1 }
+    let kinds = try kinds(
+      "layer_types", layers: layers, of: ["full_attention", "sliding_attention"],
+      default: { $0 == 0 || ($0 + 1) % 6 == 0 ? "full_attention" : "sliding_attention" })
+    let slides = kinds.map { $0 == "sliding_attention" }
+    try requirePattern("hybrid_layer_pattern", slides)
+    return slides
   }
 
   private func mixtureLayers(_ layers: Int) throws(ImportError) -> [Bool] {
-    guard let flags = try optionalInts("moe_layer_freq", in: 0...1) else {
-      return try sparseLayers(layers, firstDense: 1)
+    let kinds = try kinds(
+      "mlp_layer_types", layers: layers, of: ["dense", "sparse"],
+      default: { $0 == 0 ? "dense" : "sparse" })
+    let sparse = kinds.map { $0 == "sparse" }
+    try requirePattern("moe_layer_freq", sparse)
+    return sparse
+  }
+
+  /// Refuses a published pattern of layers that is not the one that transformers takes.
+  private func requirePattern(_ key: String, _ taken: [Bool]) throws(ImportError) {
+    if let pattern = try optionalInts(key, in: 0...1), pattern != taken.map({ $0 ? 1 : 0 }) {
+      throw refusal(key, "is ignored by transformers, and differs from what it takes")
     }
-    if flags.count != layers {
-      throw refusal("moe_layer_freq", "has \(flags.count) elements for \(layers) layers")
-    }
-    return flags.map { $0 == 1 }
   }
 
   /// The rotations of full and of sliding layers.
   private func ropes(size: Int) throws(ImportError) -> (RotaryEmbedding, RotaryEmbedding) {
     func rope(_ theta: Double, _ factor: Double?) -> RotaryEmbedding {
-      RotaryEmbedding(theta: theta, rotated: Int(Double(size) * (factor ?? 0.334)))
+      var rope = RotaryEmbedding(theta: theta, rotated: Int(Double(size) * (factor ?? 0.334)))
+      rope.completePair()
+      return rope
     }
     let range = 1e-3...1e15
     if let both = try optionalObject("rope_parameters"),
@@ -113,10 +121,12 @@ extension ConfigReader {
           try sliding.optionalReal("partial_rotary_factor", in: 0...1))
       )
     }
-    let factor = try optionalReal("partial_rotary_factor", in: 0...1)
-    return (
-      rope(try real("rope_theta", in: range), factor),
-      rope(try real("swa_rope_theta", in: range), factor)
-    )
+    let published = [
+      ("rope_theta", 5e6), ("swa_rope_theta", 1e4), ("partial_rotary_factor", 0.334),
+    ]
+    for (key, value) in published {
+      try require(key, .double(value), else: "is ignored by transformers, which takes \(value)")
+    }
+    return (rope(5e6, nil), rope(1e4, nil))
   }
 }

@@ -7,8 +7,10 @@ extension ConfigReader {
   func nemotronH() throws(ImportError) -> Model {
     let kinds = try mixers()
     let names = WeightNames(prefix: "backbone")
-    let decoder = try decoder(
+    var decoder = try decoder(
       names, epsilon: 1e-5, layers: kinds.count, epsilonKey: "layer_norm_epsilon")
+    // 'tie_word_embeddings' is ignored by transformers: the head is a tensor of its own.
+    decoder.tied = false
     try require("norm_eps", .double(decoder.epsilon), else: "differs from 'layer_norm_epsilon'")
     try require("num_hidden_layers", .int(kinds.count), else: "is not the number of mixers")
     for key in ["attention_bias", "mlp_bias", "use_bias", "mamba_proj_bias", "residual_in_fp32"] {

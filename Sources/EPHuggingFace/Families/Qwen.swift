@@ -6,18 +6,28 @@ extension ConfigReader {
   func qwen2MoE(_ names: WeightNames) throws(ImportError) -> Model {
     let decoder = try decoder(names, epsilon: 1e-6)
     let sizes = try grouped(hidden: decoder.hidden)
-    try requireFullAttention(layers: decoder.layers)
-    let attention = MultiHeadAttention(
-      heads: sizes.heads, keyValueHeads: sizes.keyValueHeads, headSize: sizes.headSize,
-      rope: try rope(size: sizes.headSize, layout: .half).rope,
-      bias: try flag("qkv_bias", default: true) ? .queryKeyValue : .none)
+    let window = try qwenWindow()
+    let first = try int("max_window_layers", in: 0...1 << 20, default: 28)
+    let kinds = try kinds(
+      "layer_types", layers: decoder.layers, of: ["full_attention", "sliding_attention"],
+      default: {
+        window != nil && $0 % 2 == 0 && $0 < first ? "sliding_attention" : "full_attention"
+      })
+    if window == nil && kinds.contains("sliding_attention") {
+      throw refusal("use_sliding_window", "is not true, but layers of 'layer_types' slide")
+    }
+    let rope = try rope(size: sizes.headSize, layout: .half).rope
+    let bias = try flag("qkv_bias", default: true)
     let mixture = try qwenMixture(
       normalized: try flag("norm_topk_prob", default: false),
       shared: try int("shared_expert_intermediate_size", in: Sizes.inner))
     let dense = try alternative(layers: decoder.layers)
     return decoder.model { layer in
       Block {
-        attention
+        MultiHeadAttention(
+          heads: sizes.heads, keyValueHeads: sizes.keyValueHeads, headSize: sizes.headSize,
+          rope: rope, bias: bias ? .queryKeyValue : .none,
+          window: kinds[layer] == "sliding_attention" ? window : nil)
       } feedForward: {
         dense[layer] ?? mixture
       }
@@ -28,14 +38,18 @@ extension ConfigReader {
   func qwen3MoE(_ names: WeightNames) throws(ImportError) -> Model {
     let decoder = try decoder(names, epsilon: 1e-6)
     let sizes = try grouped(hidden: decoder.hidden)
-    try requireFullAttention(layers: decoder.layers)
+    _ = try kinds(
+      "layer_types", layers: decoder.layers, of: ["full_attention"],
+      default: { _ in "full_attention" })
+    // transformers lets all layers slide, whatever this says.
+    ignore("max_window_layers")
     try require("qkv_bias", false, else: "is ignored by transformers")
     try require("use_qk_norm", true, else: "is ignored by transformers, which always normalises")
     try require("shared_expert_intermediate_size", 0, else: "is ignored by transformers")
     let attention = MultiHeadAttention(
       heads: sizes.heads, keyValueHeads: sizes.keyValueHeads, headSize: sizes.headSize,
       rope: try rope(size: sizes.headSize, layout: .half).rope, norm: .perHead(),
-      bias: try flag("attention_bias", default: false) ? .all : .none)
+      bias: try flag("attention_bias", default: false) ? .all : .none, window: try qwenWindow())
     let mixture = try qwenMixture(
       normalized: try flag("norm_topk_prob", default: false), shared: nil)
     let dense = try alternative(layers: decoder.layers)
@@ -48,12 +62,13 @@ extension ConfigReader {
     }
   }
 
-  /// Refuses windows, which the two generations of code place in different layers.
-  private func requireFullAttention(layers: Int) throws(ImportError) {
-    try require("use_sliding_window", false, else: "cannot be expressed yet")
-    _ = try kinds(
-      "layer_types", layers: layers, of: ["full_attention"], default: { _ in "full_attention" })
-    ignore("sliding_window", "max_window_layers")
+  /// The window of layers that slide, unless the config turns windows off.
+  private func qwenWindow() throws(ImportError) -> Int? {
+    if try flag("use_sliding_window", default: false) {
+      return try int("sliding_window", in: Sizes.tokens, default: 4096)
+    }
+    ignore("sliding_window")
+    return nil
   }
 
   /// The routed experts, and the shared one of that inner size, scaled by a gate of its own.

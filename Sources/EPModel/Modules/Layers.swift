@@ -22,7 +22,7 @@ public struct Layers {
     file: String = #filePath, line: Int = #line, column: Int = #column,
     @ModuleBuilder _ body: @escaping (Int) -> [any Module]
   ) {
-    self.numbers = Array(numbers)
+    self.numbers = Array(numbers.prefix(ModelTracer.mostLayers + 1))
     self.body = body
     location = SourceLocation(file, line, column)
   }

@@ -52,7 +52,14 @@ struct ModelTracer {
     diagnostics.append(ModelDiagnostic(id, message, at: location ?? model.location))
   }
 
+  /// One more than the last number that a layer may have.
+  static let mostLayers = 100_000
+
   private mutating func checkSizes() -> Bool {
+    // It goes into scripts, manifests and pictures.
+    if model.name.utf8.contains(where: { $0 < 32 || $0 == 127 }) {
+      diagnose("model-name", "the name of a model has no control characters", model.location)
+    }
     for (name, size) in [("vocabulary", model.vocabulary), ("hidden", model.hidden)]
     where size <= 0 || size > 1 << 32 {
       diagnose("model-size", "'\(name)' is \(size); it is between 1 and 2^32", model.location)
@@ -65,8 +72,9 @@ struct ModelTracer {
     var byNumber: [Int: Layers] = [:]
     for case .layers(let layers) in model.parts {
       for number in layers.numbers {
-        if number < 0 || number >= 100_000 {
+        if number < 0 || number >= Self.mostLayers {
           diagnose("layer-number", "layer \(number); layers are numbered from 0", layers.location)
+          break
         } else if byNumber.updateValue(layers, forKey: number) != nil {
           diagnose("layer-twice", "layer \(number) is declared twice", layers.location)
         }

@@ -1,6 +1,6 @@
 public import EPBackend
 internal import EPIR
-public import EPModel
+internal import EPModel
 public import EPPlan
 
 /// Runs one rank of a plan, step by step, until it needs other ranks.
@@ -39,9 +39,9 @@ public final class RankExecutor<D: Device> {
   var entered: [Int?] = []
 
   // The step being run.
-  private var input = StepInput(.main)
+  var input = StepInput(.main)
   var hasEntered = false
-  private var issued = 0
+  var issued = 0
   private var parked: [MicroBatch] = []
   private var batch = 0
   private var orders: [StepInput.Phase: [Issue]] = [:]
@@ -59,7 +59,7 @@ public final class RankExecutor<D: Device> {
   var evenMost = 0.0
   /// The batches dispatched in this step.
   var batches: [RoutedBatch] = []
-  private var outputs: [String: (place: Memory, type: TensorType)] = [:]
+  var outputs: [String: (place: Memory, type: TensorType)] = [:]
   /// Where rows that are sent lie: memory of the device, so that others may read it.
   var sendScratch: Scratch
   var receiveScratch = Scratch()
@@ -68,39 +68,6 @@ public final class RankExecutor<D: Device> {
   public internal(set) var traffic: [Int: Traffic] = [:]
   /// Sees the results of every operation, if set.
   public var observer: ((Observation) -> Void)?
-
-  /// What an operation of a rank has just made.
-  public struct Observation {
-    /// The layer, or -1 for embedding and head.
-    public var layer: Int
-    /// The function, as an index into the pool's.
-    public var function: Int
-    /// Which MTP depth it is, or nil.
-    public var draft: Int?
-    /// The operation, or nil when the whole function is done.
-    public var operation: Int?
-    /// The values made, each with its type, its rows filled.
-    public var values: [(name: String, place: Memory, type: TensorType)]
-    /// The rank's rows among the tokens of the step.
-    public var own: Range<Int>
-    /// The rows among them whose logits are made.
-    public var sampled: [Int]
-    /// The sequences of the step.
-    public var parts: [StepInput.Part]
-
-    /// The sequence and position of each row of a kind; none for rows that are no tokens.
-    public func places(_ kind: RowKind) -> [(sequence: Int, position: Int)] {
-      let all = parts.flatMap { part in
-        (0..<part.rows).map { (part.sequence, part.position + $0) }
-      }
-      switch kind {
-      case .tokens: return all
-      case .own: return Array(all[own])
-      case .sampled: return sampled.map { all[$0] }
-      case .routed, .none: return []
-      }
-    }
-  }
 
   init(
     _ program: RankProgram, prepared: PreparedPool<D>, device: D, weights store: WeightStore,
@@ -208,96 +175,6 @@ public final class RankExecutor<D: Device> {
     return made
   }
 
-  /// A weight of a call in one of the forms that operations want it in.
-  private struct WeightPlace: Hashable {
-    var weight: Int
-    var form: WeightForm?
-  }
-
-  /// Loads the weights of a call, each in all the forms that operations want.
-  private static func load(
-    _ call: RankProgram.Call, _ variant: PreparedPool<D>.Variant, device: D,
-    from store: WeightStore
-  ) throws(ExecutionError) -> [WeightPlace: Storage] {
-    var places: [WeightPlace: Storage] = [:]
-    for (number, references) in variant.references.enumerated() {
-      for (role, reference) in references.enumerated() {
-        guard case .weight(let index)? = reference, call.weights[index].isUsed else { continue }
-        let form = variant.form(ofOperand: role, of: number, on: device)
-        let place = WeightPlace(weight: index, form: form)
-        if places[place] != nil { continue }
-        do {
-          places[place] = try store.load(
-            call.weights[index], of: variant.function.function.weights[index],
-            uses: store.uses(of: index, in: variant.function), ordinal: call.ordinal,
-            as: form.map { form in
-              WeightStore.Form(form: form) {
-                device.prepare($0, rows: $1, as: form, to: $2)
-              }
-            })
-        } catch { throw .weights(error) }
-      }
-    }
-    return places
-  }
-
-  /// The weights of routed experts that operations of a call read, where they are streamed.
-  private static func experts(
-    _ call: RankProgram.Call, _ variant: PreparedPool<D>.Variant, _ places: [WeightPlace: Storage],
-    device: D, from store: WeightStore
-  ) -> StreamedExperts? {
-    guard let cache = store.experts else { return nil }
-    var weights: [StreamedWeight] = []
-    var parts: [Int: ExpertBank.Parts] = [:]
-    for (number, references) in variant.references.enumerated() {
-      for (role, reference) in references.enumerated() {
-        guard case .weight(let index)? = reference,
-          let place = places[
-            WeightPlace(
-              weight: index, form: variant.form(ofOperand: role, of: number, on: device))],
-          let weight = store.streamedWeight(at: place)
-        else { continue }
-        let part = weights.firstIndex { $0 === weight } ?? weights.count
-        if part == weights.count { weights.append(weight) }
-        parts[number, default: 0] |= 1 << UInt64(part)
-      }
-    }
-    if weights.isEmpty { return nil }
-    return StreamedExperts(bank: cache.bank(layer: call.layer, weights: weights), parts: parts)
-  }
-
-  private static func arguments(
-    _ variant: PreparedPool<D>.Variant, _ call: RankProgram.Call, weights: [WeightPlace: Storage],
-    device: D, arena: Storage, cacheBase: Int
-  ) -> [OpArguments] {
-    let function = variant.function.function
-    return function.operations.enumerated().map { number, operation in
-      var arguments = OpArguments(operands: [], results: [])
-      for (role, reference) in variant.references[number].enumerated() {
-        switch reference {
-        case .value(let value)?:
-          arguments.operands.append(
-            arena.memory.part(from: variant.offsets[value], bytes: variant.sizes[value]))
-        case .weight(let weight)?:
-          let place = WeightPlace(
-            weight: weight, form: variant.form(ofOperand: role, of: number, on: device))
-          arguments.operands.append(weights[place]?.memory)
-          if operation.kind == .embed {
-            arguments.firstRow = call.weights[weight].ranges.first?.lowerBound ?? 0
-          }
-        case .cache(let cache)?:
-          arguments.operands.append(nil)
-          arguments.cache = cacheBase + cache
-        case nil: arguments.operands.append(nil)
-        }
-      }
-      arguments.results = operation.results.map {
-        arena.memory.part(from: variant.offsets[$0], bytes: variant.sizes[$0])
-      }
-      return arguments
-    }
-  }
-
   // MARK: Steps
 
   /// Starts a step of the rank's data group.
@@ -391,127 +268,5 @@ public final class RankExecutor<D: Device> {
   func share(of tokens: Int, at tensor: Int) -> Range<Int> {
     let parts = prepared.pool.mesh.tp
     return (tokens * tensor / parts)..<(tokens * (tensor + 1) / parts)
-  }
-
-  private func place(of value: Int, in function: Int) -> Memory {
-    let variant = variants[function]
-    return arena.memory.part(from: variant.offsets[value], bytes: variant.sizes[value])
-  }
-
-  /// Puts the parameters of a call where it wants them.
-  func enter(_ call: Call) {
-    hasEntered = true
-    let function = variants[call.function].function.function
-    // What another call left in the arena comes first: other parameters may lie on it.
-    for port in function.parameters {
-      guard let made = outputs[port.name] else { continue }
-      place(of: port.value, in: call.function).copy(from: filled(made.place, made.type))
-    }
-    for port in function.parameters where outputs[port.name] == nil {
-      let to = place(of: port.value, in: call.function)
-      let type = function.values[port.value]
-      switch port.name {
-      case "ids": to.copy(from: input.ids)
-      case "modality":
-        let modality =
-          input.modality.isEmpty ? input.ids.map { _ in Int32(0) } : input.modality
-        to.copy(from: modality)
-      default:
-        let rows = RowKind(type) == .own ? step.own : 0..<step.tokens
-        let width = type.elementsPerRow
-        let given = input.hidden.dropFirst(rows.lowerBound * width).prefix(rows.count * width)
-        to.copy(from: given)
-      }
-    }
-    outputs = [:]
-  }
-
-  func leave(_ call: Call) {
-    let function = variants[call.function].function.function
-    for port in function.results {
-      outputs[port.name] = (place(of: port.value, in: call.function), function.values[port.value])
-    }
-    if let observer {
-      observer(
-        observation(
-          call, nil,
-          function.results.map { ($0.name, $0.value) }))
-    }
-    (issued, hasEntered) = (0, false)
-  }
-
-  /// Ends the operation being run.
-  func advance() {
-    if runner != nil {
-      pending = .nothing
-      return
-    }
-    end(issues[issueIndex])
-    issueIndex += 1 + ahead
-    ahead = 0
-    pending = .nothing
-  }
-
-  /// Notes that an operation of the selected micro-batch has run.
-  func end(_ issue: Issue) {
-    let call = calls[issue.call]
-    if let observer {
-      let number = issue.operation
-      let operations = variants[call.function].function.function.operations
-      observer(observation(call, number, operations[number].results.map { ("", $0) }))
-    }
-    issued += 1
-    if issued == call.arguments.count { leave(call) }
-  }
-
-  private func observation(
-    _ call: Call, _ operation: Int?, _ values: [(String, Int)]
-  ) -> Observation {
-    let function = variants[call.function].function.function
-    return Observation(
-      layer: call.layer, function: call.function, draft: call.draft, operation: operation,
-      values: values.map { name, value in
-        let type = function.values[value]
-        return (name, filled(place(of: value, in: call.function), type), type)
-      }, own: step.own, sampled: step.sampled, parts: input.parts)
-  }
-
-  /// The part of a place that the step's rows fill.
-  func filled(_ place: Memory, _ type: TensorType) -> Memory {
-    place.elements(from: 0, count: step.count(RowKind(type)) * type.elementsPerRow)
-  }
-
-  /// The call being run.
-  var call: Call { calls[issues[issueIndex].call] }
-
-  private func run(_ number: Int, of call: Call) throws(ExecutionError) -> Request? {
-    if try runKernel(number, of: call) {
-      advance()
-      return nil
-    }
-    let operation = variants[call.function].function.function.operations[number]
-    return try meet(operation, number, call.arguments[number])
-  }
-
-  /// Runs an operation of the selected micro-batch; false where ranks meet in it.
-  func runKernel(_ number: Int, of call: Call) throws(ExecutionError) -> Bool {
-    guard call.kernels.indices.contains(number), let kernel = call.kernels[number] else {
-      return false
-    }
-    if let layer = call.fused[number] {
-      try runPart(number, layer, of: call)
-    } else if let experts = call.experts, let parts = experts.parts[number] {
-      try run(kernel, number, of: call, experts.bank, parts)
-    } else {
-      do { try kernel.run(call.arguments[number], step) } catch { throw .backend(error) }
-    }
-    return true
-  }
-
-  // MARK: Results
-
-  /// A result of the last call of the step, by name, with its rows; nil where it made none.
-  func output(_ name: String) -> (place: Memory, type: TensorType)? {
-    outputs[name].map { (filled($0.place, $0.type), $0.type) }
   }
 }

@@ -24,7 +24,9 @@ extension Checkpoint {
         }
       }
     }
-    let surplus = tensors.keys.filter { !read.contains($0) }.sorted()
+    // Tensors without elements are what transformers saves of, say, no shared experts.
+    let surplus = tensors.filter { !$0.value.shape.contains(0) }.keys.filter { !read.contains($0) }
+      .sorted()
       .filter { name in
         !plan.model.ignoredTensors.contains { NamePattern($0).matches(name) }
       }

@@ -36,6 +36,7 @@ struct BackendsCommand: ParsableCommand {
       return
     }
     try reporting { () throws(Diagnostics) in
+      try BackendChoice.check(seconds: backendTimeout)
       let catalog = BackendCatalog.standard(
         environment: Terminal.environment, executable: Terminal.executable)
       let names = backends.isEmpty ? BackendChoice.builtIn + catalog.names : backends

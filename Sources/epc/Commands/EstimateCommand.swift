@@ -64,6 +64,9 @@ struct EstimateCommand: ParsableCommand {
       if !(balancedness > 0 && balancedness <= 1) {
         throw Diagnostics("flag", "'--balancedness \(balancedness)'; it is above 0 and at most 1")
       }
+      if let price, !(price >= 0 && price <= 1e6) {
+        throw Diagnostics("flag", "'--price \(price)'; it is dollars, at least 0")
+      }
       let catalog = HardwareCatalog.standard(
         environment: Terminal.environment, executable: Terminal.executable)
       let calibration = try Calibration(catalog: catalog)

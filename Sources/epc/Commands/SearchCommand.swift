@@ -126,6 +126,9 @@ struct SearchCommand: ParsableCommand {
       if !(1...256).contains(threads) {
         throw Diagnostics("flag", "'--threads \(threads)'; it is between 1 and 256")
       }
+      if replay == nil {
+        try GivenFlags.refuse(["requests"], "is of '--replay', which is not given")
+      }
       // A search takes long enough to say first what cannot be of use after it.
       if let plan { try check(plan, among: SearchResult.mostRows) }
       for path in [output, svg].compactMap({ $0 }) { try Terminal.requireFolder(of: path) }

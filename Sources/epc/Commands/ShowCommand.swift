@@ -52,9 +52,23 @@ struct ShowCommand: ParsableCommand {
     try reporting { () throws(Diagnostics) in
       let plan = try Plan.load(plan)
       let pool = try poolIndex(in: plan)
-      if output != nil && !timeline {
-        throw Diagnostics("flag", "'-o' says where '--timeline' goes, which is not given")
-      }
+      let views = [timeline, graph != nil, rank != nil, ops].filter { $0 }.count
+      for (isWrong, reason) in [
+        (output != nil && !timeline, "'-o' says where '--timeline' goes, which is not given"),
+        (
+          function != nil && !timeline && graph == nil,
+          "'--function' is of '--graph' and '--timeline', and neither is given"
+        ),
+        (views > 1, "'--rank', '--ops', '--graph' and '--timeline' are shown one at a time"),
+        (
+          views > 0 && format == .json,
+          "'--format json' is of the summary, shown without '--rank' and others"
+        ),
+        (
+          self.pool != nil && (views == 0 || ops),
+          "'--pool' is of '--rank', '--graph' and '--timeline', and none is given"
+        ),
+      ] where isWrong { throw Diagnostics("flag", reason) }
       if timeline {
         try drawTimeline(plan, pool: pool)
       } else if let graph {

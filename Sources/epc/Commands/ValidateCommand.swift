@@ -17,7 +17,7 @@ struct ValidateCommand: ParsableCommand {
 
         epc validate benchmarks/cases.csv
         epc validate benchmarks/cases.csv --layers benchmarks/layers.csv --explain
-        epc validate benchmarks/cases.csv --layers benchmarks/layers.csv --simulate \
+        epc validate benchmarks/cases.csv --layers benchmarks/layers.csv --simulate \\
           --update docs/validation.md
       """)
 

@@ -17,7 +17,8 @@ extension ClusterSimulation {
     var rows: [(String, String)] = []
     var steps = "\(Text.milliseconds(step)) on average of \(outcome.steps.count)"
     if outcome.steps.count > 1 {
-      steps += ", \(Text.milliseconds(outcome.stepSeconds(percentile: 0.99))) the longest of 100"
+      steps +=
+        ", \(Text.milliseconds(outcome.stepSeconds(percentile: 0.99))) at the 99th percentile"
     }
     rows.append(("step", steps))
     let rate = step > 0 ? Double(simulation.tokensPerStep) / step : 0

@@ -444,7 +444,7 @@ extension ReportTemplate {
       const off = pool.deviation;
       for (const [value, name] of [
         [fixed(pool.step, 2) + " ms", "a step, on average"],
-        [fixed(pool.p99, 2) + " ms", "longest of 100 steps"],
+        [fixed(pool.p99, 2) + " ms", "99th percentile of steps"],
         [fixed(pool.rate, 0), "tokens/s and device"],
         [fixed(pool.predicted, 2) + " ms", "predicted by " + pool.predictedBy + " (" + (off < 0 ? "" : "+") +
           percent(off) + " simulated)"],

@@ -14,8 +14,8 @@ struct BalanceMigrate: ParsableCommand {
       '--budget', spread over steps: which slot gets which expert, from which rank, over which link.
 
         epc balance migrate new.csv --from placement.json --model models/k2.swift --budget 5
-        epc balance migrate new.csv --from plan.json --previous old.csv --step-bytes 200000000 \
-          --format json
+        epc balance migrate new.csv --from plan.json --previous old.csv \\
+          --step-bytes 200000000 --format json
       """)
 
   @Argument(help: "The new loads: a file, or a distribution.")

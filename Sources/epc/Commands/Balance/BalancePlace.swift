@@ -13,8 +13,8 @@ struct BalancePlace: ParsableCommand {
 
         epc balance loads.csv --ranks 288 --redundant 32
         epc balance zipf:1.0@7 --experts 256 --layers 58 --ranks 64 --redundant 64 --nodes 8
-        epc balance loads.csv --model models/deepseek-v3.swift --ranks 32 --redundant 32 \
-          --sglang experts.json --svg balance.svg
+        epc balance loads.csv --model models/deepseek-v3.swift --ranks 32 \\
+          --redundant 32 --sglang experts.json --svg balance.svg
       """)
 
   /// What '--mode' takes.

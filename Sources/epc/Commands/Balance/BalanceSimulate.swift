@@ -11,7 +11,7 @@ struct BalanceSimulate: ParsableCommand {
       Experts are placed for the first window; each window is served by the placement made for \
       those before it. '--budget' may be given more than once.
 
-        epc balance simulate w0.csv w1.csv w2.csv w3.csv --ranks 32 --redundant 32 \
+        epc balance simulate w0.csv w1.csv w2.csv w3.csv --ranks 32 --redundant 32 \\
           --model models/deepseek-v3.swift --budget 5 --budget 10 --threshold 0.95
       """)
 
@@ -52,6 +52,9 @@ struct BalanceSimulate: ParsableCommand {
         }
         if stepBytes < 1 { throw .shape("'--step-bytes \(stepBytes)'; a step moves something") }
         if period < 1 { throw .shape("'--period \(period)'; it is at least 1") }
+        if !(0...1).contains(threshold) {
+          throw .shape("'--threshold \(threshold)'; a balance is from 0 to 1")
+        }
         let trace = try known.trace(windows)
         let simulation = PolicySimulation(
           shape: try slots.shape(trace.windows[0].experts, known),

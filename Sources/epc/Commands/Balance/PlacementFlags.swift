@@ -39,7 +39,7 @@ struct ExpertFlags: ParsableArguments {
 
     /// Bytes of an expert.
     func bytes() throws(PlacementError) -> Int {
-      if let bytes = flags.expertBytes ?? model?.bytes, bytes > 0 { return bytes }
+      if let bytes = flags.expertBytes ?? model?.bytes { return bytes }
       throw .shape("how much a copy moves is not known; give '--model' or '--expert-bytes'")
     }
 
@@ -86,7 +86,17 @@ struct ExpertFlags: ParsableArguments {
 
   /// Reads the model, if one is named.
   func read() throws(Diagnostics) -> Experts {
+    for (name, value, most) in [
+      ("experts", experts, 1 << 20), ("expert-bytes", expertBytes, 1 << 34),
+      ("nodes", nodes, 1 << 20), ("groups", groups, 1 << 20),
+    ] {
+      if let value, !(1...most).contains(value) {
+        throw Diagnostics("flag", "'--\(name) \(value)'; it is at least 1 and at most \(most)")
+      }
+    }
     guard let model else { return Experts(model: nil, flags: self) }
+    try GivenFlags.refuse(
+      ["experts", "layers", "first-layer"], "is told by '--model'; leave one of them out")
     guard let experts = ModelExperts(try LoadedModel.load(model).program) else {
       throw Diagnostics("balance", "\(model) has no routed experts")
     }
