@@ -68,12 +68,14 @@ enum Family: String, CaseIterable {
   case mixtral
   case qwen2MoE = "qwen2_moe"
   case qwen3MoE = "qwen3_moe"
+  case qwen3VLMoE = "qwen3_vl_moe"
   case qwen3Next = "qwen3_next"
   case qwen35MoE = "qwen3_5_moe"
   case qwen35MoEText = "qwen3_5_moe_text"
   case gptOSS = "gpt_oss"
   case glm4MoE = "glm4_moe"
   case glm4MoELite = "glm4_moe_lite"
+  case solarOpen = "solar_open"
   case glmMoEDSA = "glm_moe_dsa"
   case miniMax = "minimax"
   case miniMaxM1 = "minimax_m1"
@@ -83,6 +85,8 @@ enum Family: String, CaseIterable {
   case llama4Text = "llama4_text"
   case olmoe
   case graniteMoE = "granitemoe"
+  case graniteMoEShared = "granitemoeshared"
+  case graniteMoEHybrid = "granitemoehybrid"
   case phiMoE = "phimoe"
   case ernie45MoE = "ernie4_5_moe"
   case dots1
@@ -108,12 +112,14 @@ enum Family: String, CaseIterable {
     case .mixtral: return try config.mixtral(plain)
     case .qwen2MoE: return try config.qwen2MoE(plain)
     case .qwen3MoE: return try config.qwen3MoE(plain)
+    case .qwen3VLMoE: return try config.qwen3VLMoE()
     case .qwen3Next: return try config.qwen3Next(plain)
     case .qwen35MoE: return try config.qwen35MoE()
     case .qwen35MoEText: return try config.qwen35MoEText(plain)
     case .gptOSS: return try config.gptOSS(plain)
     case .glm4MoE: return try config.glm4MoE(plain)
     case .glm4MoELite: return try config.glm4MoELite(plain)
+    case .solarOpen: return try config.solarOpen(plain)
     case .glmMoEDSA: return try config.glmMoEDSA(plain)
     case .miniMax: return try config.miniMax(plain)
     case .miniMaxM1: return try config.miniMaxM1(plain)
@@ -121,7 +127,8 @@ enum Family: String, CaseIterable {
     case .llama4: return try config.llama4()
     case .llama4Text: return try config.llama4Text(plain)
     case .olmoe: return try config.olmoe(plain)
-    case .graniteMoE: return try config.graniteMoE(plain)
+    case .graniteMoE, .graniteMoEShared: return try config.graniteMoE(plain, self)
+    case .graniteMoEHybrid: return try config.graniteMoE(plain, self)
     case .phiMoE: return try config.phiMoE(plain)
     case .ernie45MoE: return try config.ernie45MoE(plain)
     case .dots1: return try config.dots1(plain)

@@ -37,7 +37,7 @@ import Testing
   }
 
   @Test func oddPartsOfHeadsTurnInWholePairs() throws {
-    // 0.3 of 16 elements are 4.8, of which 5 would be 2.5 pairs: 6 turn, by theta^(-2i/5).
+    // 0.3 of 18 elements are 5, which are 2.5 pairs: 6 turn, by theta^(-2i/5).
     let rope = try program(
       fixture("glm4_moe").with(["head_dim": 18, "partial_rotary_factor": 0.3, "rope_theta": 1e4])
     ).attributes(.rope, in: 0)

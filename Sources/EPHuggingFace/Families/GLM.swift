@@ -33,6 +33,28 @@ extension ConfigReader {
     }
   }
 
+  /// Solar Open: as GLM-4.5, but whole heads turn, and every layer has experts.
+  func solarOpen(_ names: WeightNames) throws(ImportError) -> Model {
+    let decoder = try decoder(names, epsilon: 1e-5)
+    let sizes = try grouped(hidden: decoder.hidden, derived: false)
+    let rope = try rope(size: sizes.headSize, layout: .half, theta: 1e6)
+    try requireMoEEverywhere()
+    try require("use_qk_norm", false, else: "is ignored by transformers, which never normalises")
+    try require("first_k_dense_replace", 0, else: "is ignored by transformers")
+    ignore("intermediate_size")
+    let attention = MultiHeadAttention(
+      heads: sizes.heads, keyValueHeads: sizes.keyValueHeads, headSize: sizes.headSize,
+      rope: rope.rope, bias: try flag("attention_bias", default: false) ? .queryKeyValue : .none)
+    let mixture = try sharedAndRouted(try sigmoidRouter(scale: 1, groups: 1))
+    return decoder.model { _ in
+      Block {
+        attention
+      } feedForward: {
+        mixture
+      }
+    }
+  }
+
   /// dots.llm1: as GLM-4.5, but whole heads turn, every head is normalised, and layers may have a
   /// window.
   func dots1(_ names: WeightNames) throws(ImportError) -> Model {

@@ -86,26 +86,28 @@ extension ConfigReader {
 
   private func stateSpace() throws(ImportError) -> Mamba2 {
     try requireSiLU("mamba_hidden_act")
-    var limit: ClosedRange<Double>?
-    if let bounds = try optional("time_step_limit") {
-      let both = try reading { () throws(JSONError) in
-        var numbers: [Double] = []
-        for bound in try bounds.array(maxCount: 2) { numbers.append(try Self.number(bound)) }
-        return numbers
-      }
-      guard both.count == 2, both[0] <= both[1] else {
-        throw refusal("time_step_limit", "is no pair of ascending numbers")
-      }
-      // Step sizes are positive, and nothing reaches what stands for infinity.
-      if both[0] > 0 || both[1] < 1e30 { limit = both[0]...both[1] }
-    }
     return Mamba2(
       heads: try int("mamba_num_heads", in: Sizes.heads),
       headSize: try int("mamba_head_dim", in: Sizes.head),
       groups: try int("n_groups", in: Sizes.heads),
       stateSize: try int("ssm_state_size", in: Sizes.head),
       taps: try int("conv_kernel", in: 2...64),
-      convolutionBias: try flag("use_conv_bias", default: true), stepLimit: limit)
+      convolutionBias: try flag("use_conv_bias", default: true), stepLimit: try stepLimit())
+  }
+
+  /// What step sizes of a state space are cut to, if anything.
+  func stepLimit() throws(ImportError) -> ClosedRange<Double>? {
+    guard let bounds = try optional("time_step_limit") else { return nil }
+    let both = try reading { () throws(JSONError) in
+      var numbers: [Double] = []
+      for bound in try bounds.array(maxCount: 2) { numbers.append(try Self.number(bound)) }
+      return numbers
+    }
+    guard both.count == 2, both[0] <= both[1] else {
+      throw refusal("time_step_limit", "is no pair of ascending numbers")
+    }
+    // Step sizes are positive, and nothing reaches what stands for infinity.
+    return both[0] > 0 || both[1] < 1e30 ? both[0]...both[1] : nil
   }
 
   /// A number; transformers 5 writes infinity as `{"__float__": "Infinity"}`.

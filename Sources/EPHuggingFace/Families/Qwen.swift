@@ -35,7 +35,10 @@ extension ConfigReader {
   }
 
   /// Qwen3-MoE: every head normalised before the rotation.
-  func qwen3MoE(_ names: WeightNames) throws(ImportError) -> Model {
+  func qwen3MoE(
+    _ names: WeightNames, storage: GatedStorage = .separate, theta: Double? = nil,
+    normalized: Bool = false
+  ) throws(ImportError) -> Model {
     let decoder = try decoder(names, epsilon: 1e-6)
     let sizes = try grouped(hidden: decoder.hidden)
     _ = try kinds(
@@ -48,10 +51,10 @@ extension ConfigReader {
     try require("shared_expert_intermediate_size", 0, else: "is ignored by transformers")
     let attention = MultiHeadAttention(
       heads: sizes.heads, keyValueHeads: sizes.keyValueHeads, headSize: sizes.headSize,
-      rope: try rope(size: sizes.headSize, layout: .half).rope, norm: .perHead(),
+      rope: try rope(size: sizes.headSize, layout: .half, theta: theta).rope, norm: .perHead(),
       bias: try flag("attention_bias", default: false) ? .all : .none, window: try qwenWindow())
     let mixture = try qwenMixture(
-      normalized: try flag("norm_topk_prob", default: false), shared: nil)
+      normalized: try flag("norm_topk_prob", default: normalized), shared: nil, storage: storage)
     let dense = try alternative(layers: decoder.layers)
     return decoder.model { layer in
       Block {
@@ -60,6 +63,23 @@ extension ConfigReader {
         dense[layer] ?? mixture
       }
     }
+  }
+
+  /// Qwen3-VL-MoE: a wrapper with a vision tower, which is left out, of Qwen3-MoE with fused experts.
+  func qwen3VLMoE() throws(ImportError) -> Model {
+    ignore("vision_config")
+    let text = try text("qwen3_vl_moe_text")
+    // Text has one position in all three sections.
+    for key in ["rope_scaling", "rope_parameters"] {
+      try text.optionalObject(key)?.ignore("mrope_section", "mrope_interleaved")
+    }
+    // transformers windows no layer, and always normalises the weights of experts.
+    try text.require("use_sliding_window", false, else: "is ignored by transformers")
+    try text.require("norm_topk_prob", true, else: "is ignored by transformers")
+    return try text.qwen3MoE(
+      WeightNames(prefix: "model.language_model", ignored: ["model.visual.*"]),
+      storage: .fused(gateUp: "gate_up_proj", down: "down_proj", transposed: true),
+      theta: 500_000, normalized: true)
   }
 
   /// The window of layers that slide, unless the config turns windows off.
@@ -72,7 +92,9 @@ extension ConfigReader {
   }
 
   /// The routed experts, and the shared one of that inner size, scaled by a gate of its own.
-  func qwenMixture(normalized: Bool, shared: Int?) throws(ImportError) -> MixtureOfExperts {
+  func qwenMixture(
+    normalized: Bool, shared: Int?, storage: GatedStorage = .separate
+  ) throws(ImportError) -> MixtureOfExperts {
     try requireSiLU()
     let router = Router(
       .softmax, topK: try int("num_experts_per_tok", in: Sizes.experts), normalized: normalized)
@@ -83,7 +105,7 @@ extension ConfigReader {
       if let shared {
         SharedExperts(gated: true, named: "shared_expert") { SwiGLU(shared) }
       }
-      RoutedExperts(count) { SwiGLU(size) }
+      RoutedExperts(count) { SwiGLU(size, storage: storage) }
     }
   }
 
