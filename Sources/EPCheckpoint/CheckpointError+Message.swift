@@ -50,6 +50,8 @@ extension CheckpointError: CustomStringConvertible {
       "tensor '\(tensor)' in '\(file)' is quantised, but the checkpoint has no scales '\(scales)'"
     case .scaleShape(let tensor, let file, let stored, let expected):
       "scales '\(tensor)' in '\(file)' have shape \(stored), but the values need \(expected)"
+    case .existingCheckpoint(let folder):
+      "'\(folder)' holds a checkpoint already; give another folder, or remove that one"
     case .duplicateOutput(let tensor):
       "tensor '\(tensor)' is already among those to be written"
     case .reservedName(let tensor):

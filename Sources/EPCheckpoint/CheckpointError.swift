@@ -46,6 +46,8 @@ public enum CheckpointError: Error, Hashable, Sendable {
   /// The shape of a tensor of scales is not the one that goes with the values.
   case scaleShape(tensor: String, file: String, stored: [Int], expected: [Int])
 
+  /// The folder to be written to holds a checkpoint.
+  case existingCheckpoint(folder: String)
   /// Two tensors of the same name were to be written.
   case duplicateOutput(tensor: String)
   /// The format keeps the name for itself.

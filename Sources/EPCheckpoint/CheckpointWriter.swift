@@ -45,13 +45,18 @@ public struct CheckpointWriter {
   /// Tensors in the order in which they are written and made.
   public var order: [Tensor] { tensors }
 
-  /// Writes the checkpoint to a folder, which is made if it is not there. The index or the only file
-  /// comes last, so that a folder whose writing was broken off holds no checkpoint; what was written of one
-  /// that could not be finished is removed.
+  /// Writes the checkpoint to a folder, which is made if it is not there and may not hold a checkpoint. The
+  /// index or the only file comes last, so that a folder whose writing was broken off holds none; what was
+  /// written of one that could not be finished is removed.
   ///
-  /// - Throws: `CheckpointError.system`, `.duplicateOutput`, `.reservedName` or `.invalidShape`.
+  /// - Throws: `CheckpointError.existingCheckpoint`, `.system`, `.duplicateOutput`, `.reservedName` or
+  ///   `.invalidShape`.
   public func write(to folder: String, _ make: Maker) throws(CheckpointError) {
     let shards = try self.shards()
+    for name in ["model.safetensors", "model.safetensors.index.json"]
+    where unsafe access("\(folder)/\(name)", F_OK) == 0 {
+      throw .existingCheckpoint(folder: folder)
+    }
     let isNew = unsafe mkdir(folder, 0o755) == 0
     if !isNew && errno != EEXIST {
       throw .system(operation: "create", file: folder, code: errno)
@@ -70,11 +75,6 @@ public struct CheckpointWriter {
   private func write(
     _ shards: [Range<Int>], to folder: String, _ written: inout [String], _ make: Maker
   ) throws(CheckpointError) {
-    for name in ["model.safetensors", "model.safetensors.index.json"] {
-      if unsafe unlink("\(folder)/\(name)") != 0 && errno != ENOENT {
-        throw .system(operation: "replace", file: "\(folder)/\(name)", code: errno)
-      }
-    }
     if shards.count == 1 {
       try write(shards[0], to: "\(folder)/model.safetensors", make)
       return

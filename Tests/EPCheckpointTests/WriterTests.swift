@@ -75,21 +75,26 @@ import Testing
     let writer = CheckpointWriter(
       ["a", "b", "c"].map { CheckpointWriter.Tensor($0, shape: [4]) }, format: .fp32, shardBytes: 16
     )
-    // The second file is gone before it gets its name: the first is whole by then.
+    // A folder of the second file's name cannot be replaced by it: the first is whole by then.
+    let second = path + "/model-00002-of-00003.safetensors"
     #expect(throws: CheckpointError.self) {
       try writer.write(to: path) { tensor, _, _ in
         guard tensor == 1 else { return }
-        do {
-          let names = try temporaryFiles(beside: path + "/model-00002-of-00003.safetensors")
-          #expect(names.count == 1)
-          for name in names { #expect(unsafe unlink("\(path)/\(name)") == 0) }
-        } catch { Issue.record(error) }
+        #expect(unsafe mkdir(second, 0o755) == 0)
+        // Should the process end now, no part of a file stays.
+        do { #expect(try temporaryFiles(beside: second).isEmpty) } catch { Issue.record(error) }
       }
     }
-    #expect(unsafe access(path, F_OK) != 0)
+    #expect(unsafe access(path + "/model-00001-of-00003.safetensors", F_OK) != 0)
+    #expect(try temporaryFiles(beside: second).isEmpty)
+    #expect(unsafe rmdir(second) == 0)
+    #expect(unsafe rmdir(path) == 0)
     try writer.write(to: path) { tensor, _, values in values = [1, 2, 3, Float(tensor)] }
     let checkpoint = try Checkpoint.open(path)
     #expect(checkpoint.tensors.count == 3)
+    #expect(throws: CheckpointError.existingCheckpoint(folder: path)) {
+      try writer.write(to: path) { _, _, _ in }
+    }
     for name in ["model.safetensors.index.json"] + checkpoint.tensors.values.map(\.file) {
       unsafe _ = unlink("\(path)/\(name)")
     }

@@ -113,7 +113,7 @@ import Testing
   @Test func aSyntheticCheckpointIsTheSyntheticModel() throws {
     let plan = try plan(1, Mesh())
     let folder = "/tmp/epc-synthetic-\(getpid())"
-    defer {
+    func remove() {
       for name in ["model.safetensors", "model.safetensors.index.json"] {
         unsafe _ = unlink("\(folder)/\(name)")
       }
@@ -124,6 +124,7 @@ import Testing
       }
       unsafe _ = rmdir(folder)
     }
+    defer { remove() }
     let whole = try generate(plan, .synthetic(seed: 9), request(1), memory: nil)
     // One file, then several.
     for shardBytes in [1 << 30, 30_000] {
@@ -133,6 +134,7 @@ import Testing
       let source = try WeightSource(parsing: folder)
       expectEqual(whole, try generate(plan, source, request(1), memory: nil), "held")
       expectEqual(whole, try generate(plan, source, request(1), memory: 1 << 30), "streamed")
+      remove()
     }
     try SyntheticCheckpoint(of: plan, seed: 9, format: .bf16).write(to: folder)
     let rounded = try generate(

@@ -98,6 +98,14 @@ struct CheckpointFile {
     #expect(
       try failure("surplus") { $0.tensors["model.extra.weight"] = ([2], [1, 2]) }
         .hasPrefix("the model does not read tensor 'model.extra.weight'; name it under"))
+    // A tied head that is stored as well is the token table, or is refused.
+    let table = "model.embed_tokens.weight"
+    #expect(try failure("copy") { $0.tensors["tied.weight"] = $0.tensors[table] } == "")
+    #expect(
+      try failure("no copy") {
+        $0.tensors["tied.weight"] = $0.tensors[table]
+        $0.tensors["tied.weight"]?.values[7] += 1
+      }.hasPrefix("the model does not read tensor 'tied.weight'"))
     // One without elements, as transformers saves shared experts that are none, is passed over.
     #expect(
       try failure("surplus of nothing") { $0.tensors["model.none.weight"] = ([0, 2], []) } == "")
@@ -110,11 +118,11 @@ struct CheckpointFile {
     #expect(
       try failure("infinity") { $0.tensors[norm]?.values[5] = .infinity }
         == "tensor '\(norm)' holds a NaN or an infinity")
-    let table = try #require(
+    let indices = try #require(
       CheckpointFile(for: try plan(), name: "x").tables.keys.sorted().first)
     #expect(
-      try failure("table") { $0.tables[table]?.values[3] = 8 }
-        == "tensor '\(table)': entry 3 is 8 of 8 experts")
+      try failure("table") { $0.tables[indices]?.values[3] = 8 }
+        == "tensor '\(indices)': entry 3 is 8 of 8 experts")
     let expert = try #require(
       CheckpointFile(for: try plan(), name: "x").tensors.keys.sorted()
         .first { $0.contains("experts.7.") })

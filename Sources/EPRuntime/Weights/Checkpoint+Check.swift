@@ -8,6 +8,7 @@ extension Checkpoint {
   func check(_ plan: Plan) throws(WeightError) {
     var read: Set<String> = []
     var checked: Set<String> = []
+    var tables: Set<String> = []
     for pool in plan.pools {
       for call in pool.stages.flatMap({ $0 }) + pool.drafts {
         let function = pool.functions[call.function]
@@ -20,6 +21,7 @@ extension Checkpoint {
               name, weight.stored.map { $0.filled(layer: layer) },
               axes: function.sharding[index].axes, uses: WeightUse(of: index, in: function),
               read: &read)
+            if weight.role == .embedding { tables.formUnion(weight.stored.map(\.name)) }
           }
         }
       }
@@ -30,7 +32,25 @@ extension Checkpoint {
       .filter { name in
         !plan.model.ignoredTensors.contains { NamePattern($0).matches(name) }
       }
-    if let first = surplus.first { throw .surplus(tensor: first, more: surplus.count - 1) }
+    // A head that is tied to the token table may be stored as well, if it is the same.
+    var others: [String] = []
+    for name in surplus where try !isCopy(name, of: tables) { others.append(name) }
+    if let first = others.first { throw .surplus(tensor: first, more: others.count - 1) }
+  }
+
+  /// Whether a tensor has the elements of one of some others.
+  private func isCopy(_ name: String, of others: Set<String>) throws(WeightError) -> Bool {
+    guard let tensor = tensors[name] else { return false }
+    for case let other? in others.sorted().map({ tensors[$0] })
+    where other.shape == tensor.shape && other.type == tensor.type {
+      do throws(CheckpointError) {
+        let bytes = unsafe try withBytes(of: name) { bytes, _ in unsafe Array(bytes) }
+        if unsafe try withBytes(of: other.name, { its, _ in unsafe its.elementsEqual(bytes) }) {
+          return true
+        }
+      } catch { throw .checkpoint(error) }
+    }
+    return false
   }
 
   private func check(
