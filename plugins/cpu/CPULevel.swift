@@ -16,7 +16,7 @@ public enum CPULevel: String, CaseIterable, Comparable, Sendable {
   case avx512
   /// AVX-512 BF16 and VNNI.
   case vnni
-  /// AMX with bf16 and int8 tiles.
+  /// AMX with bf16 and int8 tiles, and AVX-512 VBMI.
   case amx
 
   /// The highest that this machine has.

@@ -24,8 +24,9 @@ epc_level epc_level_best(void) {
   if (!__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("avx512vnni")) {
     return EPC_LEVEL_AVX512;
   }
-  if (!__builtin_cpu_supports("amx-tile") || !__builtin_cpu_supports("amx-bf16") ||
-      !__builtin_cpu_supports("amx-int8") || !may_use_tiles()) {
+  if (!__builtin_cpu_supports("avx512vbmi") || !__builtin_cpu_supports("amx-tile") ||
+      !__builtin_cpu_supports("amx-bf16") || !__builtin_cpu_supports("amx-int8") ||
+      !may_use_tiles()) {
     return EPC_LEVEL_VNNI;
   }
   return EPC_LEVEL_AMX;

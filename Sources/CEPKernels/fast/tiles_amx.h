@@ -12,7 +12,7 @@
 #include "blocks.h"
 
 #define TILES \
-  __attribute__((target("amx-tile,amx-bf16,amx-int8,avx512f,avx512bw,avx512vl,avx512bf16")))
+  __attribute__((target("amx-tile,amx-bf16,amx-int8,avx512f,avx512bw,avx512vl,avx512vbmi,avx512bf16")))
 #define INLINED TILES static inline __attribute__((always_inline))
 
 enum {
@@ -54,21 +54,19 @@ static inline const char *rows_at(const epc_block *b, size_t first, size_t rows)
 
 /// 32 inputs of 16 outputs of EPC_FORMAT_FP8 as a tile, 2^-120 of what they stand for.
 INLINED void expand_fp8_tile(const uint8_t *fours, size_t stride, size_t ahead, uint8_t *tile) {
-  // Two numbers of a word are those of one pair, so that a shift by 4 makes both bf16 at once.
-  const __m512i sign = _mm512_set1_epi32((int)0x80008000u);
-  const __m512i rest = _mm512_set1_epi32(0x07f007f0);
+  // Two numbers of a word are those of one pair, so that a shift by 4 makes both bf16 at once; what it makes
+  // of signs is in bits that are not kept. Bytes are swapped by no shift: shifts have one port alone.
+  const __m512i swap = _mm512_broadcast_i32x4(
+      _mm_setr_epi8(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
+  const __m512i kept = _mm512_set1_epi16((short)0x87f0);
   for (size_t i = 0; i < TILE_INPUTS / 4; i++) {
     const uint8_t *at = fours + i * stride;
     __builtin_prefetch(at + ahead, 0, 3);
     const __m512i four = _mm512_loadu_si512(at);
-    const __m512i even = _mm512_slli_epi32(four, 8);
-    // (four & sign) | (shifted & rest)
-    const __m512i first = _mm512_ternarylogic_epi32(
-        _mm512_and_si512(_mm512_srli_epi32(four, 4), rest), four, sign, 0xf8);
-    const __m512i second = _mm512_ternarylogic_epi32(
-        _mm512_and_si512(_mm512_srli_epi32(even, 4), rest), even, sign, 0xf8);
-    _mm512_store_si512(tile + 2 * i * LINE, first);
-    _mm512_store_si512(tile + (2 * i + 1) * LINE, second);
+    const __m512i other = _mm512_shuffle_epi8(four, swap);
+    _mm512_store_si512(tile + 2 * i * LINE, _mm512_and_si512(_mm512_srai_epi16(four, 4), kept));
+    _mm512_store_si512(tile + (2 * i + 1) * LINE,
+                       _mm512_and_si512(_mm512_srai_epi16(other, 4), kept));
   }
 }
 
@@ -82,19 +80,25 @@ INLINED void expand_mxfp4_tile(const uint8_t *eights, size_t stride, size_t ahea
       0xfe40, 0xfe80, 0xfec0, 0xff00, 0xff40, 0, 0x7d80, 0x7e00, 0x7e40, 0x7e80, 0x7ec0,
       0x7f00, 0x7f40, 0, 0xfd80, 0xfe00, 0xfe40, 0xfe80, 0xfec0, 0xff00, 0xff40};
   const __m512i table = _mm512_loadu_si512(large);
-  const __m512i scale = _mm512_slli_epi32(
-      _mm512_sub_epi32(_mm512_set1_epi32(252),
-                       _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)codes))),
-      7);
-  const __m512i off = _mm512_or_si512(scale, _mm512_slli_epi32(scale, 16));
+  // A scale's code as the upper bytes of both halves of an output's word.
+  const __m512i upper = _mm512_set_epi32(
+      0x0f800f80, 0x0e800e80, 0x0d800d80, 0x0c800c80, 0x0b800b80, 0x0a800a80, 0x09800980, 0x08800880,
+      0x07800780, 0x06800680, 0x05800580, 0x04800480, 0x03800380, 0x02800280, 0x01800180, 0x00800080);
+  const __m512i code =
+      _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const void *)codes)), upper);
+  const __m512i off = _mm512_sub_epi16(_mm512_set1_epi16(252 << 7), _mm512_srli_epi16(code, 1));
+  // Where the first number of each half word begins in 64 bits.
+  const __m512i begin = _mm512_set1_epi64(0x0030002000100000);
   for (size_t i = 0; i < TILE_INPUTS / 8; i++) {
     const uint8_t *at = eights + i * stride;
     __builtin_prefetch(at + ahead, 0, 3);
-    __m512i index = _mm512_loadu_si512(at);
+    const __m512i eight = _mm512_loadu_si512(at);
     for (size_t p = 0; p < 4; p++) {
+      // No shift, which would take the port that the table and subtractions wait for.
+      const __m512i from = _mm512_add_epi16(begin, _mm512_set1_epi16((short)(4 * p)));
+      const __m512i index = p == 0 ? eight : _mm512_multishift_epi64_epi8(from, eight);
       _mm512_store_si512(tile + (4 * i + p) * LINE,
                          _mm512_subs_epu16(_mm512_permutexvar_epi16(index, table), off));
-      index = _mm512_srli_epi16(index, 4);
     }
   }
 }

@@ -22,7 +22,7 @@ typedef enum {
   EPC_LEVEL_AVX512,
   /// AVX-512 BF16 and VNNI.
   EPC_LEVEL_VNNI,
-  /// AMX with bf16 and int8 tiles.
+  /// AMX with bf16 and int8 tiles, and AVX-512 VBMI.
   EPC_LEVEL_AMX,
 } epc_level;
 
