@@ -47,7 +47,7 @@ extension Conformance {
           return .object([
             "group": .text(row.group), "name": .text(row.name), "outcome": .text(word),
             "note": note.map(Document.text), "cases": .int(row.cases),
-            "error": row.error.map(Document.real), "bound": row.bound.map(Document.real),
+            "error": row.error.flatMap(Document.finite), "bound": row.bound.map(Document.real),
           ])
         }),
     ])

@@ -1,4 +1,4 @@
-internal import EPModel
+public import EPModel
 internal import Glibc
 
 extension Calibration {
@@ -30,25 +30,28 @@ extension Calibration {
     }
   }
 
-  /// The residuals as a table for people, in Markdown.
-  public var report: String {
-    var lines = [
-      "| operation | family | format | rows | latency (us) | per step (ns) | first | second "
-        + "| median error | left out | covered |",
-      "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for line in residuals {
-      let fit = line.fit
-      lines.append(
-        "| \(line.key.operation) | \(line.key.family) | \(line.key.format.rawValue) | \(line.rows) "
-          + "| \((fit.latency * 1e6).text(1)) | \((fit.perDepth * 1e9).text(2)) "
-          + "| \(fit.firstEfficiency.text(2)) | \(fit.secondEfficiency.text(2)) "
-          + "| \((line.medianError * 100).text(0)) % "
-          + "| \(line.leftOutError.map { ($0 * 100).text(0) + " %" } ?? "") "
-          + "| \(line.leftOutCoverage.map { ($0 * 100).text(0) + " %" } ?? "") |")
-    }
-    return lines.joined(separator: "\n") + "\n"
+  /// The residuals: efficiencies of the first and second resource, errors and shares of the shapes that
+  /// were left out.
+  private var table: ReportTable {
+    residuals.table([
+      .words("operation", "operation") { .text($0.key.operation) },
+      .words("family", "family") { .text($0.key.family) },
+      .words("format", "format") { .text($0.key.format.rawValue) },
+      .figure("rows", "rows") { .count($0.rows) },
+      .figure("latency (us)", "latency_seconds") { .number($0.fit.latency, 1, by: 1e6) },
+      .figure("per step (ns)", "step_seconds") { .number($0.fit.perDepth, 2, by: 1e9) },
+      .figure("first", "first_efficiency") { .number($0.fit.firstEfficiency, 2) },
+      .figure("second", "second_efficiency") { .number($0.fit.secondEfficiency, 2) },
+      .figure("median error", "median_error") { .share($0.medianError) },
+      .figure("left out", "left_out_error") { $0.leftOutError.map { .share($0) } },
+      .figure("covered", "left_out_coverage") { $0.leftOutCoverage.map { .share($0) } },
+    ])
   }
+
+  /// The residuals as a table for people, in Markdown.
+  public var report: String { table.markdown }
+  /// The residuals as plain data: times in seconds, errors and shares as fractions.
+  public var document: Document { .object(["tables": table.document]) }
 }
 
 extension OperationTable {
@@ -89,6 +92,11 @@ extension [Double] {
 }
 
 extension Double {
+  /// An error in percent, with its sign.
+  package var signedPercent: String {
+    "\(self < 0 ? "-" : "+")\((Swift.abs(self) * 100).text(0)) %"
+  }
+
   /// The number with so many digits after the point.
   package func text(_ digits: Int) -> String {
     guard isFinite else { return "-" }

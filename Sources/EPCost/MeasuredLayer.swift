@@ -150,19 +150,16 @@ public struct LayerComparison: Sendable {
     ]
   }
 
-  /// A line for each, as Markdown.
-  public static func table(_ rows: [LayerComparison]) -> String {
-    var text =
-      "| layer | part | predicted (us) | 90 % | measured (us) | error | used in the fit |\n"
-    text += "|---|---|--:|--:|--:|--:|---|\n"
-    for row in rows {
-      func number(_ seconds: Double) -> String { (seconds * 1e6).text(0) }
-      text += "| \(row.layer) | \(row.part) | \(number(row.predicted.value)) "
-      text += "| \(number(row.predicted.lower)) - \(number(row.predicted.upper)) "
-      text += "| \(number(row.measured)) "
-      text += "| \(row.error < 0 ? "-" : "+")\((abs(row.error) * 100).text(0)) % "
-      text += "| \(row.isFitted ? "yes" : "no") |\n"
-    }
-    return text
+  /// A line for each.
+  package static func table(_ rows: [LayerComparison]) -> ReportTable {
+    rows.table([
+      .words("layer", "layer") { .text($0.layer) },
+      .words("part", "part") { .text($0.part) },
+      .figure("predicted (us)", "predicted_seconds") { .number($0.predicted.value, by: 1e6) },
+      .figure("90 %", "interval") { .interval($0.predicted, by: 1e6) },
+      .figure("measured (us)", "measured_seconds") { .number($0.measured, by: 1e6) },
+      .figure("error", "error") { .error($0.error) },
+      .words("used in the fit", "fitted") { .flag($0.isFitted) },
+    ])
   }
 }

@@ -1,44 +1,57 @@
 public import EPJSON
-import EPModel
+public import EPModel
 
 extension HuggingFaceImport {
-  /// What becomes of a config, in one line: the size of the model, or why it is refused.
+  /// What becomes of a config.
+  public struct Outcome: Sendable {
+    /// One line: the size of the model and notes on how it was read, or why it is refused.
+    public var text: String
+    /// The same as plain data, with all sizes of the model.
+    public var document: Document
+
+    init(_ program: ModelProgram, notes: [String]) {
+      text = summary(of: program) + notes.map { "; \($0)" }.joined()
+      document = program.sizes.with("notes", .texts(notes))
+    }
+
+    init(refused reason: String) {
+      (text, document) = (reason, .object(["refused": .text(reason)]))
+    }
+  }
+
+  /// What becomes of a config, which in one line is the size of the model, or why it is refused.
   ///
   ///     61 layers (58 with experts), 671.0 B parameters, 37.6 B activated
   ///     deepseek_v4: 'hc_mult' = 4 (hyper-connections) cannot be expressed yet
   ///
   /// Activated parameters leave out the token table, unless the head uses it too; weights of MTP
   /// depths are in neither number.
-  public static func outcome(ofConfig config: JSONNode) -> String {
+  public static func outcome(ofConfig config: JSONNode) -> Outcome {
     do {
       let result = try result(fromConfig: config)
       let traced = result.model.traced()
       if let diagnostic = traced.diagnostics.first {
-        return "\(diagnostic.id): \(diagnostic.message)"
+        return Outcome(refused: "\(diagnostic.id): \(diagnostic.message)")
       }
-      return summary(of: traced.program) + result.notes.map { "; \($0)" }.joined()
+      return Outcome(traced.program, notes: result.notes)
     } catch {
-      return error.description
+      return Outcome(refused: error.description)
     }
   }
 
   /// What becomes of a config in a file's bytes; a text that is no JSON is refused too.
-  public static func outcome(ofBytes bytes: [UInt8]) -> String {
+  public static func outcome(ofBytes bytes: [UInt8]) -> Outcome {
     do {
       return outcome(ofConfig: JSONNode(try parse(bytes: bytes)))
     } catch {
-      return error.description
+      return Outcome(refused: error.description)
     }
   }
 
   private static func summary(of program: ModelProgram) -> String {
-    let mixtures = program.calls.reduce(0) { count, call in
-      let routes = program.functions[call.function].operations.contains { $0.kind == .route }
-      return count + (routes ? call.layers.count : 0)
-    }
     let parameters = program.parameterCount
     var line =
-      "\(program.layerCount) layers (\(mixtures) with experts), "
+      "\(program.layerCount) layers (\(program.expertLayerCount) with experts), "
       + "\(scaled(parameters.total)) parameters, "
       + "\(scaled(parameters.activated - parameters.table)) activated"
     if !program.drafts.isEmpty {

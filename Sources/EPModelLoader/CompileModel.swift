@@ -32,7 +32,8 @@ struct CompileModel {
       memoryBytes: UInt64(clamping: options.limits.compileMemoryBytes), fileSizeBytes: 1 << 30
     ).run(interrupts: interrupts)
 
-    let output = CompilerOutput(outcome.error, entryPoint: main)
+    let output = CompilerOutput(
+      outcome.error.replacing(source.argument, with: source.path), entryPoint: main)
     if outcome.succeeded {
       return Compiled(executable: executable, diagnostics: output.withoutEntryPoint)
     }

@@ -56,9 +56,12 @@ struct ModelSource {
     return names
   }
 
-  /// The path as an argument of the compiler, which takes `-x` for an option and `@x` for a list.
+  /// The path as an argument of the compiler, which takes `-x` for an option and `@x` for a list. It drops
+  /// a `./` before it hands `-x` to its parts, so that of such a name the whole path is given.
   var argument: String {
-    path.hasPrefix("-") || path.hasPrefix("@") ? "./" + path : path
+    let isOption = !path.hasPrefix("/") && path.split(separator: "/").last?.hasPrefix("-") == true
+    if isOption, let folder = Files.resolved(".") { return folder + "/" + path }
+    return path.hasPrefix("@") ? "./" + path : path
   }
 
   /// Whether the file still holds `text`: the compiler reads it again, after the key was made.

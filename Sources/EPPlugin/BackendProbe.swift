@@ -18,7 +18,7 @@ public struct BackendProbe: Sendable {
   }
 
   /// What the executable is to be run with to answer for a library.
-  public static func probeArguments(_ path: String) -> [String] { ["backends", "--probe", path] }
+  public static func probeArguments(_ path: String) -> [String] { ["backends", "--probe=\(path)"] }
 
   /// Tries a library: loads it, agrees on the version, opens and closes it once.
   public func check(_ path: String, environment: [String: String]) throws(PluginError) {

@@ -1,6 +1,7 @@
 internal import EPBackend
 public import EPBackendCPU
 internal import EPCheckpoint
+package import EPCost
 public import EPIR
 internal import EPModel
 internal import EPPlan
@@ -191,36 +192,36 @@ public enum ReferenceSuite {
     return first
   }
 
-  /// The rows as a table for people.
-  public static func table(_ rows: [Row]) -> String {
-    let header = [
-      "case", "mesh", "max abs", "KL", "top-1", "routing", "tokens", "mtp", "settled", "rms",
-      "bound",
-      "",
-    ]
-    let lines =
-      [header]
-      + rows.map { row in
-        if let skipped = row.skipped {
-          return [row.name, "\(row.mesh)"] + Array(repeating: "", count: 9) + [
-            "skipped: \(skipped)"
-          ]
-        }
-        return [
-          row.name, "\(row.mesh)", scientific(row.logits.maxAbsoluteError),
-          scientific(row.logits.divergence), percent(row.logits.topOne),
-          row.routing.map(percent) ?? "-", row.tokensEqual ? "equal" : "differ",
-          row.drafts.map { scientific($0.maxAbsoluteError) } ?? "-", "\(row.settled.rows)",
-          scientific(row.settled.relativeError), scientific(row.bound),
-          row.failure ?? (row.passes ? "ok" : "FAILS"),
-        ]
-      }
-    let widths = header.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
-    return lines.map { line in
-      zip(line, widths).map { text, width in
-        text + String(repeating: " ", count: width - text.count)
-      }.joined(separator: "  ").trimmedEnd
-    }.joined(separator: "\n") + "\n"
+  /// The rows as a table for people, and as plain data but for the seconds they took.
+  package static func table(_ rows: [Row]) -> ReportTable {
+    func error(_ value: Double) -> ReportTable.Cell { .init(scientific(value), .finite(value)) }
+    func run(_ cell: @escaping (Row) -> ReportTable.Cell?) -> (Row) -> ReportTable.Cell? {
+      { $0.skipped == nil ? cell($0) : nil }
+    }
+    return rows.table([
+      .words("case", "case") { .text($0.name) }, .words("mesh", "mesh") { .text("\($0.mesh)") },
+      .words("max abs", "largest_error", run { error($0.logits.maxAbsoluteError) }),
+      .words("KL", "divergence", run { error($0.logits.divergence) }),
+      .words("top-1", "top_one", run { .init(percent($0.logits.topOne), .real($0.logits.topOne)) }),
+      .words(
+        "routing", "routing",
+        run { .init($0.routing.map(percent) ?? "-", $0.routing.map(Document.real)) }),
+      .words(
+        "tokens", "tokens_equal",
+        run { .init($0.tokensEqual ? "equal" : "differ", .flag($0.tokensEqual)) }),
+      .words(
+        "mtp", "drafts_largest_error",
+        run { $0.drafts.map { error($0.maxAbsoluteError) } ?? .init("-", nil) }),
+      .words("settled", "settled_tokens", run { .count($0.settled.rows) }),
+      .words("rms", "settled_error", run { error($0.settled.relativeError) }),
+      .words("bound", "bound", run { error($0.bound) }),
+      .words("", "outcome") { row in
+        .init(
+          row.skipped.map { "skipped: \($0)" } ?? row.failure ?? (row.passes ? "ok" : "FAILS"),
+          .text(row.skipped != nil ? "skipped" : row.passes ? "ok" : "fails"))
+      },
+      .words("", "reason") { row in (row.skipped ?? row.failure).map { .init("", .text($0)) } },
+    ])
   }
 
   private static func percent(_ share: Double) -> String {
@@ -236,14 +237,6 @@ public enum ReferenceSuite {
     while mantissa < 0.995 { (mantissa, exponent) = (mantissa * 10, exponent - 1) }
     let tenths = Int((mantissa * 10).rounded())
     return "\(value < 0 ? "-" : "")\(tenths / 10).\(tenths % 10)e\(exponent)"
-  }
-}
-
-extension String {
-  fileprivate var trimmedEnd: String {
-    var copy = self
-    while copy.last == " " { copy.removeLast() }
-    return copy
   }
 }
 

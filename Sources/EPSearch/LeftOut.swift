@@ -40,6 +40,9 @@ public struct LeftOut: Sendable {
     one.isThroughput && (system.isEmpty || one.system == system)
   }
 
+  /// Whether any prediction depends on it.
+  var isUsed: Bool { measurements > 0 || !constants.isEmpty }
+
   /// The constants without what the source says of them. Those that layers were fitted to are fitted to
   /// the layers of others, as factors; those that cases were fitted to are dropped, as no others say
   /// anything of them.
@@ -85,30 +88,32 @@ public struct LeftOut: Sendable {
     return made
   }
 
-  /// A line for each source, with what the report says of the same cases, as Markdown.
-  static func table(_ all: [LeftOut], beside report: ValidationReport) -> String {
-    var text = "| left out | its rows of operations | constants | cases | median error | as fitted "
-    text += "| covered by 90 % | as fitted |\n|---|--:|---|--:|--:|--:|--:|--:|\n"
-    func percent(_ share: Double, _ digits: Int) -> String { "\((share * 100).text(digits)) %" }
-    func covered(_ rows: [ValidationReport.Row]) -> String {
-      percent(Double(rows.filter(\.isCovered).count) / Double(rows.count), 0)
-    }
-    for one in all where !one.rows.isEmpty {
-      let fitted = report.rows.filter { one.holds($0.measured) }
-      let constants = one.constants.isEmpty ? "the same" : one.constants.joined(separator: ", ")
-      text += "| \(one.publisher)\(one.system.isEmpty ? "" : ", \(one.system)") "
-      text += "| \(one.measurements) | \(constants) "
-      text += "| \(one.system.isEmpty ? "all " : "")\(one.rows.count) "
-      if one.measurements == 0 && one.constants.isEmpty {
-        text += "| nothing depends on it | \(percent(fitted.map { abs($0.error) }.median, 1)) "
-        text += "| | \(covered(fitted)) |\n"
-        continue
-      }
-      text += "| \(percent(one.rows.map { abs($0.error) }.median, 1)) "
-      text += "| \(percent(fitted.map { abs($0.error) }.median, 1)) "
-      text += "| \(covered(one.rows)) | \(covered(fitted)) |\n"
-    }
-    return text
+  /// A line for each source, with what the report says of the same cases.
+  static func table(_ all: [LeftOut], beside report: ValidationReport) -> ReportTable {
+    all.filter { !$0.rows.isEmpty }.map { one in
+      (one: one, fitted: report.rows.filter { one.holds($0.measured) })
+    }.table([
+      .words("left out", "left_out") { line in
+        .text(line.one.publisher + (line.one.system.isEmpty ? "" : ", \(line.one.system)"))
+      },
+      .figure("its rows of operations", "operation_rows") { .count($0.one.measurements) },
+      .words("constants", "constants") {
+        let all = $0.one.constants
+        return .init(all.isEmpty ? "the same" : all.joined(separator: ", "), .texts(all))
+      },
+      .figure("cases", "cases") {
+        .init(
+          ($0.one.system.isEmpty ? "all " : "") + "\($0.one.rows.count)", .int($0.one.rows.count))
+      },
+      .figure("median error", "median_error") {
+        $0.one.isUsed ? .share($0.one.rows.medianError, 1) : .init("nothing depends on it", nil)
+      },
+      .figure("as fitted", "median_error_as_fitted") { .share($0.fitted.medianError, 1) },
+      .figure("covered by 90 %", "covered") {
+        $0.one.isUsed ? .share($0.one.rows.coverage) : nil
+      },
+      .figure("as fitted", "covered_as_fitted") { .share($0.fitted.coverage) },
+    ])
   }
 }
 

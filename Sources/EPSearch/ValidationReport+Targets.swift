@@ -4,19 +4,18 @@ internal import EPCost
 extension ValidationReport {
   /// What is asked for, what there is, and whether that holds; nil where nothing was compared.
   private var targets: [(target: String, found: String, holds: Bool)?] {
-    let errors = throughputs.map { abs($0.error) }
-    let covered = Double(throughputs.filter(\.isCovered).count) / Double(max(errors.count, 1))
+    let (error, covered) = (throughputs.medianError, throughputs.coverage)
     return [
       parts(of: "DeepSeek decode"), parts(of: "DeepSeek prefill"),
       cases("SGLang PD", .prefill, "h100"), cases("SGLang PD", .decode, "h100"),
       orders("overlap of two batches"), orders("expert ranks"),
-      errors.isEmpty
+      throughputs.isEmpty
         ? nil
         : (
           "median error under 12 % over all throughputs",
-          "\((errors.median * 100).text(1)) % of \(errors.count)", errors.median < 0.12
+          "\((error * 100).text(1)) % of \(throughputs.count)", error < 0.12
         ),
-      errors.isEmpty
+      throughputs.isEmpty
         ? nil
         : (
           "90 % intervals cover 85 to 95 %", "\((covered * 100).text(0)) %",
@@ -30,7 +29,7 @@ extension ValidationReport {
     guard let worst = rows.max(by: { abs($0.error) < abs($1.error) }) else { return nil }
     return (
       "each part of a layer of \(layer) within 15 %",
-      "at most \(Self.percent(worst.error)) (\(worst.part))", abs(worst.error) <= 0.15
+      "at most \(worst.error.signedPercent) (\(worst.part))", abs(worst.error) <= 0.15
     )
   }
 
@@ -43,7 +42,7 @@ extension ValidationReport {
     }
     if rows.isEmpty { return nil }
     let outside = rows.filter { abs($0.error) > 0.15 }
-    let names = outside.map { "\($0.measured.id) \(Self.percent($0.error))" }
+    let names = outside.map { "\($0.measured.id) \($0.error.signedPercent)" }
     return (
       "\(system), \(phase.rawValue) on \(hardware): each case within 15 %",
       "\(rows.count - outside.count) of \(rows.count)"
@@ -60,11 +59,11 @@ extension ValidationReport {
     )
   }
 
-  var targetTable: String {
-    var text = "| target | found | holds |\n|---|---|---|\n"
-    for (target, found, holds) in targets.compactMap({ $0 }) {
-      text += "| \(target) | \(found) | \(holds ? "yes" : "no") |\n"
-    }
-    return text
+  var targetTable: ReportTable {
+    targets.compactMap { $0 }.table([
+      .words("target", "target") { .text($0.target) },
+      .words("found", "found") { .text($0.found) },
+      .words("holds", "holds") { .flag($0.holds) },
+    ])
   }
 }

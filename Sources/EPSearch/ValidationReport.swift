@@ -1,4 +1,5 @@
 public import EPCost
+public import EPModel
 
 /// Measured cases beside what the cost model says of them.
 public struct ValidationReport: Sendable {
@@ -63,6 +64,9 @@ public struct ValidationReport: Sendable {
   /// What cases are predicted as without their sources; none unless they were asked for.
   public var leftOut: [LeftOut] = []
 
+  /// One micro-batch of each measured layer, kernel by kernel; none unless they were asked for.
+  public var kernels: [(layer: String, estimate: FunctionEstimate)] = []
+
   /// Makes a report.
   public init(rows: [Row], excluded: [MeasuredCase], layers: [LayerComparison] = []) {
     self.rows = rows
@@ -72,20 +76,40 @@ public struct ValidationReport: Sendable {
 
   var throughputs: [Row] { rows.filter { $0.measured.phase != .balancedness } }
 
-  /// The tables, by name, as Markdown.
-  public var sections: [(name: String, text: String)] {
-    var sections = [
+  /// The tables, by name.
+  private var tables: [(name: String, table: ReportTable)] {
+    var tables = [
       ("targets", targetTable), ("summary", summary), ("orders", orderTable),
       ("throughput", throughputTable), ("balance", balanceTable), ("excluded", excludedTable),
     ]
-    if !layers.isEmpty { sections.append(("layers", LayerComparison.table(layers))) }
-    if !leftOut.isEmpty {
-      sections.append(("left-out", LeftOut.table(leftOut, beside: self)))
-    }
+    if !layers.isEmpty { tables.append(("layers", LayerComparison.table(layers))) }
+    if !leftOut.isEmpty { tables.append(("left-out", LeftOut.table(leftOut, beside: self))) }
     if rows.contains(where: { $0.simulated != nil }) {
-      sections.append(("simulation", simulationTable))
+      tables.append(("simulation", simulationTable))
     }
-    return sections
+    return tables
+  }
+
+  /// The tables, by name, as Markdown.
+  public var sections: [(name: String, text: String)] {
+    tables.map { ($0.name, $0.table.markdown) }
+  }
+
+  /// The tables as plain data: rates in tokens a second and device, times in seconds, errors and shares as
+  /// fractions.
+  public var document: Document {
+    let parts = tables.map { name, table in
+      Document.Field(name: name.replacing("-", with: "_"), value: table.document)
+    }
+    let layers = kernels.map { $0.estimate.document.with("layer", .text($0.layer)) }
+    return Document.object(parts).with("kernels", layers.isEmpty ? nil : .list(layers))
+  }
+
+  /// The groups of cases, of which those that a constant was fitted to are left out once.
+  var summaries: [(name: String, rows: [Row])] {
+    let unfitted = throughputs.filter { !$0.measured.isFitted }
+    return (groups.prefix(1) + [("of these not used in a fit", unfitted)] + groups.dropFirst())
+      .filter { !$0.rows.isEmpty }
   }
 
   /// All throughputs, then those of each system, phase and kind of device.
@@ -104,65 +128,67 @@ public struct ValidationReport: Sendable {
     return groups
   }
 
-  static func percent(_ share: Double) -> String {
-    "\(share < 0 ? "-" : "+")\((abs(share) * 100).text(0)) %"
+  private var summary: ReportTable {
+    summaries.table([
+      .words("cases", "cases") { .text($0.name) },
+      .figure("count", "count") { .count($0.rows.count) },
+      .figure("median error", "median_error") { .share($0.rows.medianError, 1) },
+      .figure("mean of error", "mean_error") { .error($0.rows.meanError) },
+      .figure("within 15 %", "within_15_percent") { .share($0.rows.nearShare) },
+      .figure("covered by 90 %", "covered") { .share($0.rows.coverage) },
+    ])
   }
 
-  private var summary: String {
-    var text = "| cases | count | median error | mean of error | within 15 % | covered by 90 % |\n"
-    text += "|---|--:|--:|--:|--:|--:|\n"
-    func line(_ name: String, _ rows: [Row]) {
-      if rows.isEmpty { return }
-      let errors = rows.map { abs($0.error) }
-      let count = Double(rows.count)
-      let mean = rows.reduce(0) { $0 + $1.error } / count
-      text += "| \(name) | \(rows.count) | \((errors.median * 100).text(1)) % "
-      text += "| \(Self.percent(mean)) "
-      text += "| \((Double(errors.filter { $0 <= 0.15 }.count) / count * 100).text(0)) % "
-      text += "| \((Double(rows.filter(\.isCovered).count) / count * 100).text(0)) % |\n"
+  private var throughputTable: ReportTable {
+    let rate = "tokens_per_second_per_gpu"
+    var columns: [ReportTable.Column<Row>] = [
+      .words("case", "case") { .text($0.measured.id) },
+      .words("system", "system") { .text($0.measured.system) },
+      .words("configuration", "configuration") {
+        .text("\($0.measured.phase?.rawValue ?? "") \($0.measured.label)")
+      },
+      .figure("predicted", "predicted_\(rate)") { .number($0.predicted.value) },
+      .figure("90 %", "interval") { .interval($0.predicted) },
+      .figure("measured", "measured_\(rate)") { .number($0.measured.value) },
+      .figure("error", "error") { .error($0.error) },
+      .words("fit", "fitted") { .flag($0.measured.isFitted) },
+    ]
+    if throughputs.contains(where: { $0.simulated != nil }) {
+      columns += [
+        .figure("simulated", "simulated_\(rate)") { $0.simulated.map { .number($0.rate) } },
+        .figure("error", "simulated_error") { row in
+          row.simulated.map { .error($0.rate / row.measured.value - 1) }
+        },
+        .figure("balance drawn", "balancedness_drawn") {
+          $0.simulated.map { .number($0.balancedness, 2) }
+        },
+        .words("experts", "experts") { $0.simulated.map { .text($0.placement.rawValue) } },
+      ]
     }
-    for (name, rows) in groups.prefix(1) { line(name, rows) }
-    line("of these not used in a fit", throughputs.filter { !$0.measured.isFitted })
-    for (name, rows) in groups.dropFirst() { line(name, rows) }
-    return text
-  }
-
-  private var throughputTable: String {
-    let isSimulated = throughputs.contains { $0.simulated != nil }
-    var text = "| case | system | configuration | predicted | 90 % | measured | error | fit |"
-    text += isSimulated ? " simulated | error | balance drawn | experts |\n" : "\n"
-    text += "|---|---|---|--:|--:|--:|--:|---|" + (isSimulated ? "--:|--:|--:|---|\n" : "\n")
-    for row in throughputs {
-      text +=
-        "| \(row.measured.id) | \(row.measured.system) | \(row.measured.phase?.rawValue ?? "") "
-      text += "\(row.measured.label) | \(row.predicted.value.text(0)) "
-      text += "| \(row.predicted.lower.text(0)) - \(row.predicted.upper.text(0)) "
-      text += "| \(row.measured.value.text(0)) | \(Self.percent(row.error)) "
-      text += "| \(row.measured.isFitted ? "yes" : "no") |"
-      if let simulated = row.simulated {
-        text += " \(simulated.rate.text(0)) "
-        text += "| \(Self.percent(simulated.rate / row.measured.value - 1)) "
-        text += "| \(simulated.balancedness.text(2)) | \(simulated.placement.rawValue) |"
-      }
-      text += "\n"
-    }
-    return text
+    return throughputs.table(columns)
   }
 
   /// Simulations of groups of cases beside estimates and measurements.
-  private var simulationTable: String {
-    var text = "| cases | count | simulated over predicted | median error, predicted "
-    text += "| median error, simulated |\n|---|--:|--:|--:|--:|\n"
-    for (name, rows) in groups {
-      let pairs = rows.compactMap { row in row.simulated.map { (row, $0.rate) } }
-      if pairs.isEmpty { continue }
-      let ratio = pairs.map { $1 / $0.predicted.value }.median
-      let errors = pairs.map { abs($1 / $0.measured.value - 1) }
-      text += "| \(name) | \(pairs.count) | \(ratio.text(3)) "
-      text += "| \((pairs.map { abs($0.0.error) }.median * 100).text(1)) % "
-      text += "| \((errors.median * 100).text(1)) % |\n"
+  private var simulationTable: ReportTable {
+    let lines = groups.map { name, rows in
+      (
+        name: name,
+        pairs: rows.compactMap { row in row.simulated.map { (row: row, rate: $0.rate) } }
+      )
     }
-    return text
+    return lines.filter { !$0.pairs.isEmpty }.table([
+      .words("cases", "cases") { .text($0.name) },
+      .figure("count", "count") { .count($0.pairs.count) },
+      .figure("simulated over predicted", "simulated_over_predicted") {
+        .number($0.pairs.map { $0.rate / $0.row.predicted.value }.median, 3)
+      },
+      .figure("median error, predicted", "median_error_predicted") {
+        .share($0.pairs.map(\.row).medianError, 1)
+      },
+      .figure("median error, simulated", "median_error_simulated") {
+        .share($0.pairs.map { abs($0.rate / $0.row.measured.value - 1) }.median, 1)
+      },
+    ])
   }
 
   /// What is compared in pairs, by the columns that differ.
@@ -189,33 +215,52 @@ public struct ValidationReport: Sendable {
     return (pairs, wrong)
   }
 
-  private var orderTable: String {
-    var text = "| differs | pairs | order as measured | wrong |\n|---|--:|--:|---|\n"
-    for (name, columns) in Self.orders {
-      let (pairs, wrong) = order(of: columns)
-      text += "| \(name) | \(pairs) | \(pairs - wrong.count) "
-      text += "| \(wrong.joined(separator: ", ")) |\n"
-    }
-    return text
+  private var orderTable: ReportTable {
+    Self.orders.map { name, columns in (name: name, order: order(of: columns)) }.table([
+      .words("differs", "differs") { .text($0.name) },
+      .figure("pairs", "pairs") { .count($0.order.pairs) },
+      .figure("order as measured", "as_measured") {
+        .count($0.order.pairs - $0.order.wrong.count)
+      },
+      .words("wrong", "wrong") {
+        .init($0.order.wrong.joined(separator: ", "), .texts($0.order.wrong))
+      },
+    ])
   }
 
-  private var balanceTable: String {
-    var text =
-      "| case | system | ranks | slots a rank | experts | predicted | measured | error | fit |\n"
-    text += "|---|---|--:|--:|---|--:|--:|--:|---|\n"
-    for row in rows where row.measured.phase == .balancedness {
-      text += "| \(row.measured.id) | \(row.measured.system) | \(row.measured.text("ep")) "
-      text += "| \(row.measured.text("slots")) "
-      text += "| \(row.measured.text("balance") == "eplb" ? "balanced" : "in order") "
-      text += "| \(row.predicted.value.text(2)) | \(row.measured.value.text(2)) "
-      text += "| \(Self.percent(row.error)) | \(row.measured.isFitted ? "yes" : "no") |\n"
-    }
-    return text
+  private var balanceTable: ReportTable {
+    rows.filter { $0.measured.phase == .balancedness }.table([
+      .words("case", "case") { .text($0.measured.id) },
+      .words("system", "system") { .text($0.measured.system) },
+      .figure("ranks", "ranks") { Int($0.measured.text("ep")).map { .count($0) } },
+      .figure("slots a rank", "slots_per_rank") {
+        Int($0.measured.text("slots")).map { .count($0) }
+      },
+      .words("experts", "experts") {
+        .text($0.measured.text("balance") == "eplb" ? "balanced" : "in order")
+      },
+      .figure("predicted", "predicted_balancedness") { .number($0.predicted.value, 2) },
+      .figure("measured", "measured_balancedness") { .number($0.measured.value, 2) },
+      .figure("error", "error") { .error($0.error) },
+      .words("fit", "fitted") { .flag($0.measured.isFitted) },
+    ])
   }
 
-  private var excludedTable: String {
-    var text = "| case | system | why nothing is predicted |\n|---|---|---|\n"
-    for one in excluded { text += "| \(one.id) | \(one.system) | \(one.excluded) |\n" }
-    return text
+  private var excludedTable: ReportTable {
+    excluded.table([
+      .words("case", "case") { .text($0.id) }, .words("system", "system") { .text($0.system) },
+      .words("why nothing is predicted", "reason") { .text($0.excluded) },
+    ])
   }
+}
+
+extension [ValidationReport.Row] {
+  /// The median of errors without their signs.
+  var medianError: Double { map { abs($0.error) }.median }
+  /// The mean of errors.
+  var meanError: Double { reduce(0) { $0 + $1.error } / Double(count) }
+  /// The share of rows whose error is at most 15 %.
+  var nearShare: Double { Double(filter { abs($0.error) <= 0.15 }.count) / Double(count) }
+  /// The share of rows whose measurement lies in the 90 % interval.
+  var coverage: Double { Double(filter(\.isCovered).count) / Double(count) }
 }

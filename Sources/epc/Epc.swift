@@ -42,7 +42,28 @@ extension Epc {
         arguments.append(argument)
       }
     }
+    if let problem = unknownCommand(arguments) {
+      Terminal.error("Error: \(problem)")
+      Glibc.exit(64)
+    }
     main(arguments)
+  }
+
+  /// What is wrong with the words that name a command, if there is none of that name.
+  private static func unknownCommand(_ arguments: [String]) -> String? {
+    var (command, name) = (Epc.self as any ParsableCommand.Type, "epc")
+    for word in arguments where word != "help" || name != "epc" {
+      let below = command.configuration.subcommands
+      if below.isEmpty || word.hasPrefix("-") || command.configuration.defaultSubcommand != nil {
+        return nil
+      }
+      guard let next = below.first(where: { $0._commandName == word }) else {
+        let known = below.map { $0._commandName }.joined(separator: ", ")
+        return "'\(word)' is no command of '\(name)'; known are \(known)"
+      }
+      (command, name) = (next, "\(name) \(word)")
+    }
+    return nil
   }
 }
 

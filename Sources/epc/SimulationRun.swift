@@ -45,10 +45,7 @@ struct SimulationRun {
       try Terminal.save(Array(simulation.metrics.utf8), to: metrics)
     }
     if format == .json {
-      do {
-        let bytes = try simulation.document.jsonValue.serialized(style: .pretty)
-        Terminal.print(String(decoding: bytes, as: UTF8.self))
-      } catch { throw Diagnostics("exec-json", "\(error)") }
+      try Terminal.print(simulation.document)
     } else {
       Terminal.print(simulation.text)
       for path in [flags.trace, flags.report, flags.metrics].compactMap({ $0 }) where path != "-" {
@@ -66,14 +63,9 @@ struct SimulationRun {
       throw Diagnostics("flag", "'--\(name)' is of a run of steps; leave out '--requests'")
     }
     let (report, shapes) = try serving.run()
-    if format == .text {
-      Terminal.print(report.text + "\(shapes) shapes of steps simulated\n")
-      return
-    }
-    do {
-      Terminal.print(
-        String(decoding: try report.document.jsonValue.serialized(style: .pretty), as: UTF8.self))
-    } catch { throw Diagnostics("exec-json", "\(error)") }
+    try format.print(
+      report.text + "\(shapes) shapes of steps simulated\n",
+      report.document.with("shapes_of_steps", .int(shapes)))
   }
 
   /// What kernels take on the plan's devices.

@@ -1,5 +1,7 @@
 import EPIR
 import EPJSON
+import EPModel
+import EPPlan
 import Glibc
 
 /// What goes to the terminal, and what comes from the environment.
@@ -10,6 +12,14 @@ enum Terminal {
     if write(text, to: STDOUT_FILENO) || errno == EPIPE { return }
     error("error: stdout cannot be written: \(unsafe String(cString: strerror(errno)))")
     exit(1)
+  }
+
+  /// Writes a document to stdout as JSON.
+  static func print(_ document: Document) throws(Diagnostics) {
+    do {
+      let bytes = try document.jsonValue.serialized(style: .pretty)
+      print(String(decoding: bytes, as: UTF8.self))
+    } catch { throw Diagnostics("json", "\(error)") }
   }
 
   /// Opens the three streams that were closed, so that no file a command opens takes the place of one.

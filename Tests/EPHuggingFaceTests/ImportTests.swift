@@ -87,7 +87,7 @@ import Testing
     // 256 experts in 7 groups: only the operation's shape rule knows.
     let config = try fixture("deepseek_v3").with(["n_group": 7])
     #expect(
-      HuggingFaceImport.outcome(ofConfig: JSONNode(config))
+      HuggingFaceImport.outcome(ofConfig: JSONNode(config)).text
         == "invalid-operation: 256 experts do not fall into 7 equal groups")
   }
 

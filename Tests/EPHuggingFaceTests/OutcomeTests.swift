@@ -14,7 +14,7 @@ import Testing
     let folder = root.appending(path: "Fixtures")
     let lines = try files(below: folder.path) { $0.hasSuffix(".json") }.map { name in
       let bytes = try [UInt8](Data(contentsOf: folder.appending(path: name)))
-      return "\(name): \(HuggingFaceImport.outcome(ofBytes: bytes))\n"
+      return "\(name): \(HuggingFaceImport.outcome(ofBytes: bytes).text)\n"
     }
     try compare(lines.joined(), with: root.appending(path: "Fixtures/outcomes.txt"))
   }
@@ -34,7 +34,7 @@ import Testing
       for path in all {
         let bytes = try [UInt8](Data(contentsOf: URL(fileURLWithPath: "\(root ?? "")/\(path)")))
         let outcome = HuggingFaceImport.outcome(ofBytes: bytes)
-        table += "| \(title)/\(path) | \(outcome.replacing("|", with: "\\|")) |\n"
+        table += "| \(title)/\(path) | \(outcome.text.replacing("|", with: "\\|")) |\n"
       }
     }
     try compare(text[..<head.upperBound] + table, with: document)

@@ -31,6 +31,12 @@ import Testing
     ("show PLAN --pool unified", "'--pool' is of '--rank'"),
     ("estimate models/tiny-k2.swift --price nan", "it is dollars, at least 0"),
     ("search models/tiny-k2.swift --cluster h200:8 --requests 9", "'--requests' is of '--replay'"),
+    (tensors + "--check --format json", "leave out '--format json'"),
+    ("validate benchmarks/cases.csv --explain", "'--explain' is of '--layers'"),
+    (
+      "validate benchmarks/cases.csv --update docs/validation.md --format json",
+      "leave out '--format json'"
+    ),
     ("backends --backend-timeout 0", "it is at least 1"),
     (
       "compile models/tiny-k2.swift --redundant-experts " + beyond,
@@ -72,6 +78,39 @@ import Testing
     let run = try epc(["compile", "models/tiny-k2.swift", "--cluster", "nowhere/c.json"])
     #expect(run.status == 1)
     #expect(run.errors.components(separatedBy: "nowhere/c.json").count == 2, "\(run.errors)")
+  }
+
+  /// The compiler takes a name that begins with a dash for a flag, even behind './'.
+  @Test func aModelFileMayBeNamedLikeAFlag() throws {
+    let folder = try Scratch()
+    let model = try String(contentsOfFile: "models/tiny-k2.swift", encoding: .utf8)
+    for (text, words) in [(model, "tiny-k2"), (model + "let x = 1 + \"a\"\n", "\n-m.swift:")] {
+      try Data(text.utf8).write(to: URL(filePath: folder.path("-m.swift")))
+      let run = try epc(["compile", "--", "-m.swift"], directory: folder.path(""))
+      #expect(("\n" + run.output + run.errors).contains(words), "\(run.errors)")
+    }
+  }
+
+  @Test func anUnknownCommandIsToldWhichThereAre() throws {
+    for (arguments, words) in [
+      (["compil", "x"], "'compil' is no command of 'epc'; known are compile, exec"),
+      (["model", "dum"], "'dum' is no command of 'epc model'; known are dump, parameters"),
+      (["help", "shov"], "'shov' is no command of 'epc'"),
+    ] {
+      let run = try epc(arguments)
+      #expect(run.status == 64 && run.output == "" && run.errors.contains(words), "\(run.errors)")
+    }
+    #expect(try epc(["help", "model"]).status == 0 && epc(["balance", "zipf:1"]).status == 1)
+  }
+
+  /// The first token comes with the prompt, so that no rate is known of it.
+  @Test func aRunOfOneTokenHasNoRate() throws {
+    let plan = try Self.plan.get().path
+    let run = try epc(
+      Self.tensors.replacing("PLAN", with: plan).split(separator: " ").map(String.init) + [
+        "--generate", "1",
+      ])
+    #expect(run.output.contains(", 1 made, on 2 rank(s)"), "\(run.output)")
   }
 
   @Test func aModelFileOfAnotherNameIsToldWhatItNeeds() throws {

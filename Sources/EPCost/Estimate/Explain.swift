@@ -4,10 +4,11 @@ internal import EPPlan
 extension FunctionEstimate {
   /// The call as a table for people: a line for each kernel, then one for each part.
   public var explanation: String {
-    var rows = [["op", "shape", "us", "90 %", "floor", "bound", "from", "part"]]
+    var columns = TextColumns(
+      ["op", "shape", "us", "90 %", "floor", "bound", "from", "part"], right: [2, 3, 4])
     for operation in operations {
       let time = operation.time
-      rows.append([
+      columns.add([
         operation.name, operation.kernel.shapeText, (time.value * 1e6).text(1),
         "\((time.lower * 1e6).text(1))-\((time.upper * 1e6).text(1))",
         (operation.floor * 1e6).text(1), operation.bound.rawValue, time.provenance.rawValue,
@@ -15,22 +16,13 @@ extension FunctionEstimate {
       ])
     }
     for (part, time) in parts {
-      rows.append([
+      columns.add([
         "= \(part.rawValue)", "", (time.value * 1e6).text(1),
         "\((time.lower * 1e6).text(1))-\((time.upper * 1e6).text(1))", "", "",
         time.provenance.rawValue, "",
       ])
     }
-    let widths = rows[0].indices.map { column in rows.reduce(0) { max($0, $1[column].count) } }
-    let numbers: Set<Int> = [2, 3, 4]
-    return rows.map { row in
-      var line = row.enumerated().map { column, text -> String in
-        let space = String(repeating: " ", count: widths[column] - text.count)
-        return numbers.contains(column) ? space + text : text + space
-      }.joined(separator: "  ")
-      while line.last == " " { line.removeLast() }
-      return line + "\n"
-    }.joined()
+    return columns.text
   }
 
   /// The call as plain data.
@@ -39,6 +31,7 @@ extension FunctionEstimate {
       "function": .text(name), "layers": .ints(layers), "calls": .int(calls),
       "serial": serial.document, "overlapped": overlapped.document,
       "operations": .list(operations.map(\.document)),
+      "parts": .object(parts.map { .init(name: $0.part.rawValue, value: $0.time.document) }),
     ])
   }
 }

@@ -26,6 +26,8 @@ public indirect enum Document: Hashable, Sendable {
     .object(fields.compactMap { name, value in value.map { Field(name: name, value: $0) } })
   }
 
+  /// A number; nil, which leaves a field out, where it is not finite.
+  public static func finite(_ value: Double) -> Document? { value.isFinite ? .real(value) : nil }
   /// A list of texts.
   public static func texts(_ values: [String]) -> Document { .list(values.map(Document.text)) }
   /// A list of integers.
@@ -33,6 +35,12 @@ public indirect enum Document: Hashable, Sendable {
 }
 
 extension Document {
+  /// An object with one field more, if there is a value for it.
+  public func with(_ name: String, _ value: Document?) -> Document {
+    guard let value, case .object(let fields) = self else { return self }
+    return .object(fields + [Field(name: name, value: value)])
+  }
+
   /// The tree as JSON text on one line.
   public var json: String {
     var text = ""

@@ -44,6 +44,25 @@ extension ModelProgram {
     return count
   }
 
+  /// Layers with routed experts.
+  public var expertLayerCount: Int {
+    calls.reduce(0) { sum, call in
+      let routes = functions[call.function].operations.contains { $0.kind == .dispatch }
+      return routes ? sum + call.layers.count : sum
+    }
+  }
+
+  /// The model's sizes as plain data, by the names that the summary of a plan has for them.
+  public var sizes: Document {
+    let count = parameterCount
+    return .object([
+      "name": .text(name), "parameters": .int(count.total),
+      "activated_parameters": .int(count.activated), "table_parameters": .int(count.table),
+      "draft_parameters": .int(count.drafts), "layers": .int(layerCount),
+      "expert_layers": .int(expertLayerCount), "mtp_depth": .int(drafts.count),
+    ])
+  }
+
   private func weightNames(usedBy kind: OpKind) -> [String] {
     functions.flatMap { function in
       function.operations.filter { $0.kind == kind }.flatMap { operation in

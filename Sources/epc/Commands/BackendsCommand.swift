@@ -1,4 +1,5 @@
 import ArgumentParser
+import EPCost
 import EPIR
 import EPJSON
 import EPModel
@@ -76,39 +77,17 @@ struct BackendsCommand: ParsableCommand {
   }
 
   private func show(_ entries: [Entry]) throws(Diagnostics) {
-    if format == .json {
-      let list = Document.list(
-        entries.map { entry in
-          .object([
-            "name": .text(entry.name), "version": filled(entry.version), "abi": filled(entry.abi),
-            "precision": filled(entry.precision), "path": entry.path.map(Document.text),
-            "problem": entry.problem.map(Document.text),
-          ])
-        })
-      do {
-        let bytes = try list.jsonValue.serialized(style: .pretty)
-        Terminal.print(String(decoding: bytes, as: UTF8.self))
-      } catch { throw Diagnostics("backends-json", "\(error)") }
-      return
-    }
-    let usable = entries.filter { $0.problem == nil }
-    if !usable.isEmpty {
-      var lines = [["NAME", "VERSION", "ABI", "COMPUTES IN", "FROM"]]
-      for entry in usable {
-        lines.append([
-          entry.name, entry.version, entry.abi.isEmpty ? "-" : entry.abi, entry.precision,
-          entry.path ?? "built in",
-        ])
-      }
-      let widths = (0..<4).map { column in lines.map { $0[column].count }.max() ?? 0 }
-      for line in lines {
-        let cells = zip(line, widths).map { text, width in
-          text + String(repeating: " ", count: width - text.count)
-        }
-        Terminal.print((cells + [line[4]]).joined(separator: "  ") + "\n")
-      }
-    }
-    if backends.isEmpty {
+    let shown = entries.filter { format == .json || $0.problem == nil }
+    let table = shown.table([
+      .words("NAME", "name") { .text($0.name) },
+      .words("VERSION", "version") { .init($0.version, filled($0.version)) },
+      .words("ABI", "abi") { .init($0.abi.isEmpty ? "-" : $0.abi, filled($0.abi)) },
+      .words("COMPUTES IN", "precision") { .init($0.precision, filled($0.precision)) },
+      .words("FROM", "path") { .init($0.path ?? "built in", $0.path.map(Document.text)) },
+      .words("", "problem") { $0.problem.map(ReportTable.Cell.text) },
+    ])
+    try format.print(shown.isEmpty ? "" : table.aligned, table.document)
+    if backends.isEmpty && format == .text {
       for problem in entries.compactMap(\.problem) {
         Terminal.error(Diagnostic("backend", problem, severity: .warning).description)
       }

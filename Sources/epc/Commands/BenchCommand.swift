@@ -282,18 +282,11 @@ struct BenchCommand: ParsableCommand {
     _ device: CPUDevice, _ measured: [Document.Field]
   ) throws(Diagnostics) {
     let all = [Document.Field(name: "device", value: .text(device.summary))]
-    do {
-      let bytes = try Document.object(all + measured).jsonValue.serialized(style: .pretty)
-      Terminal.print(String(decoding: bytes, as: UTF8.self))
-    } catch { throw Diagnostics("bench-json", "\(error)") }
+    try Terminal.print(Document.object(all + measured))
   }
 
   private func aligned(_ rows: [[String]]) -> String {
-    let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-    return rows.map { row in
-      zip(row, widths).map { String(repeating: " ", count: $1 - $0.count) + $0 }
-        .joined(separator: "  ") + "\n"
-    }.joined()
+    TextColumns(rows[0], right: Set(rows[0].indices), rows: Array(rows.dropFirst())).text
   }
 
   private func number(_ value: Double, _ decimals: Int = 0) -> String {

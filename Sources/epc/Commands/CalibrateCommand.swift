@@ -17,14 +17,14 @@ struct CalibrateCommand: ParsableCommand {
   @Argument(help: "Files of measurements.")
   var files: [String] = []
 
+  @Option(help: "What to print: text or json.")
+  var format: OutputFormat = .text
+
   func run() throws {
     try reporting { () throws(Diagnostics) in
       let catalog = HardwareCatalog.standard(
         environment: Terminal.environment, executable: Terminal.executable)
-      if files.isEmpty {
-        Terminal.print(try Calibration(catalog: catalog).report)
-        return
-      }
+      if files.isEmpty { return try show(Calibration(catalog: catalog)) }
       var measurements: [Measurement] = []
       for file in files {
         measurements += try Measurement.read(
@@ -34,7 +34,11 @@ struct CalibrateCommand: ParsableCommand {
       for name in Set(measurements.map(\.hardware)).sorted() {
         hardware[name] = try catalog.hardware(named: name)
       }
-      Terminal.print(try Calibration(measurements, hardware: hardware).report)
+      try show(Calibration(measurements, hardware: hardware))
     }
+  }
+
+  private func show(_ calibration: Calibration) throws(Diagnostics) {
+    try format.print(calibration.report, calibration.document)
   }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import EPCost
 import EPIR
+import EPModel
 
 struct ClustersCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -11,22 +12,28 @@ struct ClustersCommand: ParsableCommand {
       adds one.
       """)
 
+  @Option(help: "What to print: text or json.")
+  var format: OutputFormat = .text
+
   func run() throws {
     try reporting { () throws(Diagnostics) in
       let catalog = HardwareCatalog.standard(
         environment: Terminal.environment, executable: Terminal.executable)
-      Terminal.print("NAME      DEVICE           A NODE  MEMORY    BANDWIDTH  SOURCE\n")
-      for name in catalog.names {
-        let hardware = try catalog.hardware(named: name)
-        Terminal.print(
-          pad(name, 10) + pad(hardware.label, 17) + pad("\(hardware.devicesPerNode)", 8)
-            + pad("\(Int(hardware.memoryBytes / 1_000_000_000)) GB", 10)
-            + pad("\(hardware.memoryBandwidth / 1e12) TB/s", 11) + hardware.source + "\n")
+      let all = try catalog.names.map { name throws(Diagnostics) in
+        try catalog.hardware(named: name)
       }
+      let table = all.table([
+        .words("NAME", "name") { .text($0.name) }, .words("DEVICE", "device") { .text($0.label) },
+        .words("A NODE", "devices_per_node") { .count($0.devicesPerNode) },
+        .words("MEMORY", "memory_bytes") {
+          .init("\(Int($0.memoryBytes / 1_000_000_000)) GB", .int($0.memoryBytes))
+        },
+        .words("BANDWIDTH", "memory_bytes_per_second") {
+          .init("\($0.memoryBandwidth / 1e12) TB/s", .real($0.memoryBandwidth))
+        },
+        .words("SOURCE", "source") { .text($0.source) },
+      ])
+      try format.print(table.aligned, .object(["hardware": table.document]))
     }
-  }
-
-  private func pad(_ text: String, _ width: Int) -> String {
-    text + String(repeating: " ", count: max(width - text.count, 1))
   }
 }

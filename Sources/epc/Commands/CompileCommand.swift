@@ -127,20 +127,23 @@ struct StepClock {
 /// What commands print.
 enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
   case text, json
+
+  /// Prints a report in this format; the other one is not made.
+  func print(
+    _ text: @autoclosure () -> String, _ document: @autoclosure () -> Document
+  ) throws(Diagnostics) {
+    switch self {
+    case .text: Terminal.print(text())
+    case .json: try Terminal.print(document())
+    }
+  }
 }
 
 /// The summary of a plan, in either format.
 enum Report {
   static func print(_ plan: Plan, format: OutputFormat) throws(Diagnostics) {
     let summary = PlanSummary(plan)
-    switch format {
-    case .text:
-      Terminal.print(summary.text(width: Terminal.width, colour: Terminal.takesColour))
-    case .json:
-      do {
-        let bytes = try summary.document.jsonValue.serialized(style: .pretty)
-        Terminal.print(String(decoding: bytes, as: UTF8.self))
-      } catch { throw Diagnostics("summary-json", "\(error)") }
-    }
+    try format.print(
+      summary.text(width: Terminal.width, colour: Terminal.takesColour), summary.document)
   }
 }

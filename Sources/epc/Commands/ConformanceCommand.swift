@@ -160,17 +160,9 @@ struct ConformanceCommand: ParsableCommand {
   ) throws(Diagnostics) {
     if rows.isEmpty { throw Diagnostics("flag", "nothing has '\(only)' in its name or group") }
     let count = Conformance.count(rows)
-    if format == .json {
-      let document = Conformance.document(rows, backend: name, precision: precision)
-      do {
-        let bytes = try document.jsonValue.serialized(style: .pretty)
-        Terminal.print(String(decoding: bytes, as: UTF8.self))
-      } catch { throw Diagnostics("conformance-json", "\(error)") }
-    } else {
-      Terminal.print(
-        "\(name): \(count.passed) passed, \(count.unsupported) unsupported, "
-          + "\(count.failed) failed\n")
-    }
+    try format.print(
+      "\(name): \(count.passed) passed, \(count.unsupported) unsupported, \(count.failed) failed\n",
+      Conformance.document(rows, backend: name, precision: precision))
     if count.failed > 0 {
       throw Diagnostics(
         "conformance", "'\(name)' does not conform: \(count.failed) of \(rows.count) failed")

@@ -101,15 +101,14 @@ struct EstimateCommand: ParsableCommand {
           Terminal.print(
             "\(plan.model.name) \(pool.role.rawValue) on \(plan.cluster.name), \(pool.mesh)\n"
               + estimate.text + "\n")
-        case .json: documents.append(estimate.document)
+        case .json:
+          documents.append(
+            estimate.document.with("kernels", explain ? estimate.operations.document : nil))
         }
       }
       if format == .json {
-        let whole = documents.count == 1 ? documents[0] : .object(["pools": .list(documents)])
-        do {
-          let bytes = try whole.jsonValue.serialized(style: .pretty)
-          Terminal.print(String(decoding: bytes, as: UTF8.self))
-        } catch { throw Diagnostics("estimate-json", "\(error)") }
+        try Terminal.print(
+          documents.count == 1 ? documents[0] : .object(["pools": .list(documents)]))
       }
     }
   }

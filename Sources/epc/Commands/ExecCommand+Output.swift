@@ -14,12 +14,7 @@ extension ExecCommand {
     _ faults: [FaultReport]
   ) throws(Diagnostics) {
     if format == .json {
-      do {
-        let bytes = try document(result, tokenizer, on: backend, faults).jsonValue.serialized(
-          style: .pretty)
-        Terminal.print(String(decoding: bytes, as: UTF8.self))
-      } catch { throw Diagnostics("exec-json", "\(error)") }
-      return
+      return try Terminal.print(document(result, tokenizer, on: backend, faults))
     }
     for (index, prompt) in result.prompts.enumerated() {
       let made = prompt.tokens.map(String.init).joined(separator: " ")
@@ -28,10 +23,10 @@ extension ExecCommand {
     }
     let statistics = result.statistics
     let ranks = plan.pools.reduce(0) { $0 + $1.mesh.ranks }
-    let prefill = rate(Double(statistics.promptTokens), statistics.prefillSeconds)
     var lines = [
-      "\(statistics.promptTokens) prompt tokens at \(prefill), \(statistics.tokens) made at "
-        + "\(rate(Double(statistics.tokens), statistics.decodeSeconds)), on \(ranks) rank(s) of "
+      "\(statistics.promptTokens) prompt tokens"
+        + rate(statistics.promptTokens, statistics.prefillSeconds) + ", \(statistics.tokens) made"
+        + rate(statistics.tokens, statistics.decodeSeconds) + ", on \(ranks) rank(s) of "
         + backend.summary
     ]
     if statistics.drafted > 0 {
@@ -76,8 +71,9 @@ extension ExecCommand {
     Terminal.print(lines.joined(separator: "\n") + "\n")
   }
 
-  private func rate(_ count: Double, _ seconds: Double) -> String {
-    seconds > 0 ? "\(Int((count / seconds).rounded())) tokens/s" : "0 tokens/s"
+  /// Nothing where no step was for these tokens alone: the first of each prompt comes with its reading.
+  private func rate(_ count: Int, _ seconds: Double) -> String {
+    seconds > 0 ? " at \(Int((Double(count) / seconds).rounded())) tokens/s" : ""
   }
 
   private func text(of tokens: [Int32], _ tokenizer: Tokenizer?) -> String? {

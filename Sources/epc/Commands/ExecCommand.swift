@@ -120,6 +120,9 @@ struct ExecCommand: ParsableCommand {
       }
       try simulation.check(withTensorsOn: backend ?? "cpu")
       if !check { try GivenFlags.refuse(["bound"], "is of '--check', which is not given") }
+      if check && format == .json {
+        throw Diagnostics("flag", "'--check' says in words what differs; leave out '--format json'")
+      }
       if let output { try Terminal.requireFolder(of: output) }
       let backend = try BackendChoice(
         named: backend ?? "cpu", cpu: cpu, seconds: backendTimeout)

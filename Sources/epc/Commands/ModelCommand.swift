@@ -40,22 +40,25 @@ struct ModelCommand: ParsableCommand {
     @Argument(help: "The models.")
     var models: [String]
 
+    @Option(help: "What to print: text or json.")
+    var format: OutputFormat = .text
+
     func run() throws {
       try reporting { () throws(Diagnostics) in
+        var documents: [Document] = []
         for path in models {
           let program = try LoadedModel.load(path).program
-          let count = program.parameterCount
-          let moe = program.calls.reduce(0) { sum, call in
-            let hasExperts = program.functions[call.function].operations.contains {
-              $0.kind == .dispatch
-            }
-            return hasExperts ? sum + call.layers.count : sum
+          if format == .json {
+            documents.append(program.sizes)
+            continue
           }
+          let count = program.parameterCount
           Terminal.print(
             "\(program.name): total \(count.total), activated \(count.activated) "
               + "(token table \(count.table)), MTP \(count.drafts), layers \(program.layerCount) "
-              + "(\(moe) MoE)\n")
+              + "(\(program.expertLayerCount) MoE)\n")
         }
+        if format == .json { try Terminal.print(.object(["models": .list(documents)])) }
       }
     }
   }
@@ -67,12 +70,22 @@ struct ModelCommand: ParsableCommand {
     @Argument(help: "The files.")
     var configs: [String]
 
+    @Option(help: "What to print: text or json.")
+    var format: OutputFormat = .text
+
     func run() throws {
       try reporting { () throws(Diagnostics) in
+        var documents: [Document] = []
         for path in configs {
           let bytes = try Terminal.read(path, maxBytes: 64 << 20)
-          Terminal.print("\(path): \(HuggingFaceImport.outcome(ofBytes: bytes))\n")
+          let outcome = HuggingFaceImport.outcome(ofBytes: bytes)
+          if format == .json {
+            documents.append(.object(["file": .text(path), "outcome": outcome.document]))
+          } else {
+            Terminal.print("\(path): \(outcome.text)\n")
+          }
         }
+        if format == .json { try Terminal.print(.object(["configs": .list(documents)])) }
       }
     }
   }

@@ -1,6 +1,8 @@
 import ArgumentParser
 import EPBackendCPU
+import EPCost
 import EPIR
+import EPModel
 import EPReference
 
 struct ReferencesCommand: ParsableCommand {
@@ -25,6 +27,9 @@ struct ReferencesCommand: ParsableCommand {
   @Option(help: "How matrices are kept: fp32, bf16, int8, fp8 or mxfp4.")
   var dtype: String = "fp32"
 
+  @Option(help: "What to print: text or json.")
+  var format: OutputFormat = .text
+
   func run() throws {
     try reporting { () throws(Diagnostics) in
       let weights = try WeightFormat.named(dtype)
@@ -33,16 +38,19 @@ struct ReferencesCommand: ParsableCommand {
         throw Diagnostics(
           "references", "no folder below '\(folder)' holds a reference.safetensors")
       }
-      Terminal.print(ReferenceSuite.table(rows))
-      if weights != .fp32 {
-        let settled = rows.map(\.settled.rows).reduce(0, +)
-        let all = rows.map(\.logits.rows).reduce(0, +)
-        Terminal.print("\(settled) of \(all) tokens are settled\n")
-      }
+      let table = ReferenceSuite.table(rows)
+      let settled = rows.map(\.settled.rows).reduce(0, +)
+      let all = rows.map(\.logits.rows).reduce(0, +)
       let failed = rows.filter { !$0.passes }.count
       let skipped = rows.filter { $0.skipped != nil }.count
-      Terminal.print(
-        "\(rows.count - failed - skipped) agree, \(failed) do not, \(skipped) skipped\n")
+      let agree = rows.count - failed - skipped
+      try format.print(
+        table.aligned + (weights == .fp32 ? "" : "\(settled) of \(all) tokens are settled\n")
+          + "\(agree) agree, \(failed) do not, \(skipped) skipped\n",
+        .object([
+          "rows": table.document, "settled_tokens": .int(settled), "tokens": .int(all),
+          "agree": .int(agree), "differ": .int(failed), "skipped": .int(skipped),
+        ]))
       if failed > 0 { throw Diagnostics("references", "\(failed) runs do not agree") }
     }
   }

@@ -254,24 +254,10 @@ struct SearchCommand: ParsableCommand {
       if let replayed { Terminal.print("\n" + replayed.text) }
       if let demand { Terminal.print("\n" + result.ownershipText(rows, requestRate: demand)) }
     case .json:
-      var document = try result.document()
-      if let replayed, case .object(let fields) = document {
-        document = .object(
-          fields + [Document.Field(name: "replay", value: replayed.document)])
-      }
-      if let demand, case .object(let fields) = document {
-        let ownership = result.ownershipDocument(rows, requestRate: demand)
-        document = .object(fields + [Document.Field(name: "ownership", value: ownership)])
-      }
-      try printJSON(document)
+      let ownership = demand.map { result.ownershipDocument(rows, requestRate: $0) }
+      try Terminal.print(
+        try result.document().with("replay", replayed?.document).with("ownership", ownership))
     }
-  }
-
-  private func printJSON(_ document: Document) throws(Diagnostics) {
-    do {
-      Terminal.print(
-        String(decoding: try document.jsonValue.serialized(style: .pretty), as: UTF8.self))
-    } catch { throw Diagnostics("search-json", "\(error)") }
   }
 }
 

@@ -37,11 +37,24 @@ struct ValidateCommand: ParsableCommand {
   @Option(help: "A Markdown file whose marked tables are made anew.")
   var update: String?
 
+  @Option(help: "What to print: text or json.")
+  var format: OutputFormat = .text
+
   func run() throws {
     try reporting { () throws(Diagnostics) in
+      if layers == nil {
+        try GivenFlags.refuse(["explain"], "is of '--layers', which is not given")
+      }
+      if update != nil && format == .json {
+        throw Diagnostics("flag", "'--update' writes tables, not JSON; leave out '--format json'")
+      }
       let measured = try MeasuredCase.read(
         csv: try Terminal.read(cases, maxBytes: 16 << 20), named: cases)
       let report = try self.report(measured)
+      if format == .json { return try Terminal.print(report.document) }
+      for (layer, estimate) in report.kernels {
+        Terminal.print("\(layer), one micro-batch\n\n\(estimate.explanation)\n")
+      }
       guard let update else {
         for section in report.sections { Terminal.print("\(section.name)\n\n\(section.text)\n") }
         return
@@ -85,9 +98,8 @@ struct ValidateCommand: ParsableCommand {
           measured: one, predicted: prediction.figure,
           simulated: simulate ? try simulation.run(prediction) : nil))
     }
-    var report = ValidationReport(
-      rows: rows, excluded: measured.filter { !$0.excluded.isEmpty },
-      layers: try layerComparisons(catalog, calibration))
+    var report = ValidationReport(rows: rows, excluded: measured.filter { !$0.excluded.isEmpty })
+    try compareLayers(catalog, calibration, in: &report)
     if report.layers.isEmpty { return report }
     report.leftOut = LeftOut.all(
       measured, try Measurement.read(folders: catalog.calibrationFolders))
@@ -104,15 +116,14 @@ struct ValidateCommand: ParsableCommand {
   }
 
   /// The parts of profiled layers beside what the cost model says of a compiled plan's.
-  private func layerComparisons(
-    _ catalog: HardwareCatalog, _ calibration: Calibration
-  ) throws(Diagnostics) -> [LayerComparison] {
-    guard let layers else { return [] }
+  private func compareLayers(
+    _ catalog: HardwareCatalog, _ calibration: Calibration, in report: inout ValidationReport
+  ) throws(Diagnostics) {
+    guard let layers else { return }
     let measured = try MeasuredLayer.read(
       csv: try Terminal.read(layers, maxBytes: 1 << 20), named: layers)
     let folder = layers.lastIndex(of: "/").map { String(layers[...$0]) } ?? ""
     var programs: [String: ModelProgram] = [:]
-    var rows: [LayerComparison] = []
     for layer in measured {
       let program: ModelProgram
       if let known = programs[layer.model] {
@@ -136,11 +147,8 @@ struct ValidateCommand: ParsableCommand {
       guard let made = plan.pools.first,
         let estimate = layer.estimate(of: made, precision: program.precision, on: model)
       else { continue }
-      if explain {
-        Terminal.print("\(layer.name), one micro-batch\n\n\(estimate.explanation)\n")
-      }
-      rows += LayerComparison.all(layer, estimate)
+      if explain { report.kernels.append((layer.name, estimate)) }
+      report.layers += LayerComparison.all(layer, estimate)
     }
-    return rows
   }
 }

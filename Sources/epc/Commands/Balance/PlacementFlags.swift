@@ -165,20 +165,6 @@ struct PlacementOutput: ParsableArguments {
   }
 }
 
-extension OutputFormat {
-  /// Prints a report in this format.
-  func print(_ text: String, _ document: Document) throws(Diagnostics) {
-    switch self {
-    case .text: Terminal.print(text)
-    case .json:
-      do {
-        let bytes = try document.jsonValue.serialized(style: .pretty)
-        Terminal.print(String(decoding: bytes, as: UTF8.self))
-      } catch { throw Diagnostics("balance", "\(error)") }
-    }
-  }
-}
-
 /// Runs a form of 'epc balance': what placement refuses becomes a diagnostic.
 func balancing(_ work: () throws(PlacementError) -> Void) throws(Diagnostics) {
   do throws(PlacementError) { try work() } catch {

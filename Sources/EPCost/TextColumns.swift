@@ -1,17 +1,17 @@
 /// Columns of text: numbers to the right, words to the left.
-struct TextColumns {
+package struct TextColumns {
   private var rows: [[String]]
   private let right: Set<Int>
 
-  init(_ titles: [String], right: Set<Int>) {
-    rows = [titles]
+  package init(_ titles: [String], right: Set<Int>, rows: [[String]] = []) {
+    self.rows = [titles] + rows
     self.right = right
   }
 
-  mutating func add(_ cells: [String]) { rows.append(cells) }
+  package mutating func add(_ cells: [String]) { rows.append(cells) }
 
   /// The lines, each ended and none ending in spaces.
-  var text: String {
+  package var text: String {
     let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
     return rows.map { row in
       var line = row.indices.map { column in
