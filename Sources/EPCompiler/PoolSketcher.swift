@@ -32,12 +32,14 @@ public struct PoolSketcher: Sendable {
     private var tp: Int
     private var holdsWholeExperts: Bool
     private var exchanges: Bool
+    private var scoresAllTokens: Bool
 
-    /// The form of pools with that mesh.
-    public init(_ mesh: Mesh) {
+    /// The form of pools with that role and mesh.
+    public init(_ role: Pool.Role, _ mesh: Mesh) {
       tp = mesh.tp
       holdsWholeExperts = mesh.holdsWholeExperts
       exchanges = mesh.ep > 1
+      scoresAllTokens = FunctionSharder.scoresAllTokens(role, mesh)
     }
   }
 

@@ -16,7 +16,7 @@ extension Compiler {
         var sharder = FunctionSharder(
           function, mesh: pool.mesh, slotsPerRank: placement?.slotsPerRank ?? 0,
           algorithm: algorithm(for: pool, compilation.request.pools[index]),
-          scoresAllTokens: pool.role == .decode && !pool.mesh.holdsWholeExperts)
+          scoresAllTokens: FunctionSharder.scoresAllTokens(pool.role, pool.mesh))
         do {
           var sharded = try sharder.run()
           sharded.routedCapacity = routedCapacity(
@@ -92,8 +92,7 @@ struct FunctionSharder {
   let mesh: Mesh
   let slotsPerRank: Int
   let algorithm: String
-  /// Whether routers score all tokens on every tensor rank. Those that hold parts of experts gather the
-  /// tokens anyhow, so that takes no exchange for the scores; where tokens are many the product costs more.
+  /// Whether routers score all tokens on every tensor rank.
   let scoresAllTokens: Bool
   /// The location of the operation being rewritten.
   private(set) var location: Int?
@@ -124,6 +123,13 @@ struct FunctionSharder {
     result.caches = source.caches
     sharding = source.weights.map { WeightSharding(axes: $0.axes) }
     cacheParts = source.caches.map { _ in 1 }
+  }
+
+  /// Whether routers of such pools score all tokens on every tensor rank. Those that hold parts of experts
+  /// gather the tokens anyhow, so that takes no exchange for the scores; where tokens are many the product
+  /// costs more than that.
+  static func scoresAllTokens(_ role: Pool.Role, _ mesh: Mesh) -> Bool {
+    role == .decode && !mesh.holdsWholeExperts
   }
 
   mutating func run() throws(OpError) -> ShardedFunction {

@@ -118,7 +118,7 @@ final class PoolEvaluator {
 
   func form(_ shape: PoolShape) -> Form? {
     let variant = tables.variant(shape)
-    let key = FormKey(variant: variant, form: PoolSketcher.Form(shape.mesh))
+    let key = FormKey(variant: variant, form: PoolSketcher.Form(shape.role, shape.mesh))
     if let known = forms[key] { return known }
     forms[key] = .some(makeForm(shape, variant))
     return forms[key] ?? nil

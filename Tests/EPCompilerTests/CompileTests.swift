@@ -49,4 +49,24 @@ import Testing
         "\(role)")
     }
   }
+
+  /// Pools of one form are sharded alike, whichever of them is sketched first.
+  @Test func poolsOfOneFormShareFunctions() throws {
+    let request = CompileRequest(hardware: try SamplePlans.hardware(), pools: [])
+    let sketcher = try PoolSketcher(SampleModels.tinyDeepSeek(), request)
+    var known: [PoolSketcher.Form: [ShardedFunction]] = [:]
+    for mesh in [Mesh(), Mesh(dp: 4, ep: 4), Mesh(tp: 2, ep: 1), Mesh(tp: 2, ep: 2)] {
+      for role in Pool.Role.allCases {
+        let functions = try sketcher.functions(
+          of: Pool(
+            role: role, firstRank: 0, mesh: mesh,
+            load: Pool.Load(sequences: 1, tokens: 1, context: 1), activations: .bf16))
+        let form = PoolSketcher.Form(role, mesh)
+        #expect(functions == known[form] ?? functions, "\(role) of \(mesh)")
+        known[form] = functions
+      }
+    }
+    // Roles differ in form only where experts are split.
+    #expect(known.count == 5)
+  }
 }
