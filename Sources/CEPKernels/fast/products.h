@@ -17,12 +17,17 @@ typedef struct {
 
 epc_product epc_product_of(epc_level level, epc_format format, size_t in);
 
-/// Rows that bytes meet without tiles, both digits in one pass: less work, and comes out the same.
-enum { EPC_FEW_ROWS = 2 };
+/// The most rows that bytes meet without tiles: less work, and comes out the same.
+enum { EPC_FEW_ROWS = 4 };
+
+/// Rows that bytes of so many inputs meet without tiles: two, with both digits in one pass, or four where tiles,
+/// which are of sixteen rows whatever is in them, come from the second-level cache for each panel.
+static inline size_t epc_few_rows(size_t in) { return in > 4096 ? EPC_FEW_ROWS : 2; }
 
 /// Whether so many rows, together in a product, are prepared and multiplied as tiles.
 static inline bool epc_is_in_tiles(const epc_product *product, size_t rows) {
-  return product->has_tiles && (product->format != EPC_FORMAT_INT8 || rows > EPC_FEW_ROWS);
+  return product->has_tiles &&
+         (product->format != EPC_FORMAT_INT8 || rows > epc_few_rows(product->in));
 }
 
 /// A panel, and the block of it that is multiplied next.
